@@ -1,0 +1,71 @@
+"""The one exception tree. A message says what happened, where, the likely cause, and what to do.
+
+    MpibatchError            exit 1   anything that went wrong and that mpibatch can explain
+     |- UsageError           exit 2   the user's job file, script, arguments or paths
+     |   |- JobFileError              every problem of a job file at once
+     |   |- InputError                inputs that match nothing or cannot be planned
+     |   `- ScriptError               an entry script that cannot be used
+     |- AbortError           exit 3   a threshold was passed, or init() failed everywhere
+     |- RunDirectoryError    exit 1   the run directory cannot be written or read back
+     `- StoppedEarly         exit 75  a signal, the walltime or a lost node; resumable
+
+Exit statuses are those of DESIGN's table of commands; 75 is EX_TEMPFAIL of sysexits.h.
+"""
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """What the process tells the shell and the batch system."""
+
+    COMPLETE = 0
+    ERROR = 1
+    USAGE = 2
+    ABORTED = 3
+    STOPPED = 75
+
+
+class MpibatchError(Exception):
+    """Base of everything mpibatch raises on purpose; `str()` of it is fit for the user's eyes."""
+
+    status = ExitStatus.ERROR
+
+
+class UsageError(MpibatchError):
+    """The user can mend it: job file, script, arguments or paths."""
+
+    status = ExitStatus.USAGE
+
+
+class JobFileError(UsageError):
+    """A job file with problems; `problems` holds one finished sentence or paragraph each."""
+
+    def __init__(self, path: str, problems: list[str]) -> None:
+        self.path = path
+        self.problems = problems
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"{path}: {count}\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+class InputError(UsageError):
+    """An input that matches nothing, or that cannot be cut into mini-batches."""
+
+
+class ScriptError(UsageError):
+    """An entry script that is missing, does not import, or has no usable `run`."""
+
+
+class AbortError(MpibatchError):
+    """The run was given up: a threshold was passed, or `init()` failed on every rank."""
+
+    status = ExitStatus.ABORTED
+
+
+class RunDirectoryError(MpibatchError):
+    """The run directory cannot be written, or what is in it cannot be trusted."""
+
+
+class StoppedEarly(MpibatchError):
+    """The run stopped before its end and can be resumed."""
+
+    status = ExitStatus.STOPPED
