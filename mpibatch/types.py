@@ -9,9 +9,9 @@ attempt leaves one `ATTEMPT` record of fixed width, followed by its row bytes an
 import json
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from enum import IntEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 
 UNKNOWN = -1  # a count or an offset that only reading the data would tell
 
@@ -78,6 +78,22 @@ class MiniBatch:
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class MiniBatches:
+    """Consecutive mini-batches as columns: how a grant carries them, since an object each would cost too much."""
+
+    first: int
+    dataset: list[int]
+    item_offset: list[int]
+    items: list[int]
+    key: list[str]
+    payload: list[bytes]
+
+    def __iter__(self) -> Iterator[MiniBatch]:
+        columns = zip(self.dataset, self.item_offset, self.items, self.key, self.payload, strict=True)
+        return (MiniBatch(self.first + place, *column) for place, column in enumerate(columns))
+
+
 ATTEMPT = struct.Struct("<qqqqqIiBBBxdfff")
 """One attempt, little-endian, without padding but the one byte shown; ATTEMPT_DTYPE is the same for NumPy."""
 
@@ -115,28 +131,23 @@ class Failure:
     cause:     the name of a Cause, lower case
     error:     one line: the exception, or what happened
     traceback: of the user's script, "" where there is none
-    lost:      positions of the failed items within the mini-batch; None: all of them, or (short return) any
+    lost:      positions of the failed items within the mini-batch; None: all of them, or (missing) any
     """
 
     cause: str
     error: str
     traceback: str = ""
     lost: list[int] | None = None
+    missing: int = 0  # a short return: how many items have no row; any of the mini-batch's may be the ones
+    rank: int = UNKNOWN
+    tries: int = 0
     host: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+
+def encode_failures(failures: Iterable[Failure]) -> bytes:
+    """The failure bytes of an attempt: a JSON list, several entries only where isolation found several poison items."""
+    return json.dumps([asdict(failure) for failure in failures]).encode()
 
 
-@dataclass(frozen=True, slots=True)
-class Failures:
-    """All failures of one attempt; several only where isolation found several poison items."""
-
-    failures: list[Failure] = field(default_factory=list)
-
-    def encode(self) -> bytes:
-        return json.dumps([failure.to_json() for failure in self.failures]).encode()
-
-    @staticmethod
-    def decode(data: bytes) -> "Failures":
-        return Failures([Failure(**entry) for entry in json.loads(data)] if data else [])
+def decode_failures(data: bytes) -> list[Failure]:
+    return [Failure(**entry) for entry in json.loads(data)] if data else []

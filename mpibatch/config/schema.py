@@ -56,7 +56,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One input. `paths` are absolute paths, globs or folders, or fsspec URLs; `manifest` is a file that lists paths."""
+    """One input: absolute `paths`, globs, folders or fsspec URLs, or a `manifest` file that lists paths."""
 
     name: str
     type: InputType

@@ -1,7 +1,7 @@
 """What an output format offers. Pure: bytes in, bytes out.
 
     executor:  run()'s return value --Encoder.encode--> Encoded(rows, data, schema)
-    rank 0:    in plan order: file = begin(schema of the first non-empty) + data + data + ...      (text, CSV, JSON lines)
+    rank 0:    in plan order: file = begin(schema of the first non-empty) + data + data + ...      (text, CSV, JSONL)
                or finalize(all schemas and data in plan order) at the end                          (Parquet)
 
 Rank 0 never parses `data` of a streaming format; `schema` is a short byte string that says what the rows look like
@@ -11,7 +11,7 @@ Rank 0 never parses `data` of a streaming format; `schema` is a short byte strin
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 class WrongReturn(Exception):
@@ -42,6 +42,7 @@ class Encoder(Protocol):
         """One value from the parts of an isolated mini-batch, in item order."""
 
 
+@runtime_checkable
 class Stream(Protocol):
     """Rank 0's half of a format whose rows are appended as they are (text, CSV, JSON lines)."""
 
@@ -55,6 +56,7 @@ class Stream(Protocol):
         """A sentence that names both schemas, for the mini-batch that does not fit."""
 
 
+@runtime_checkable
 class Finalizer(Protocol):
     """Rank 0's half of a format that is made at the end (Parquet)."""
 

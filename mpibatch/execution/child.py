@@ -1,0 +1,258 @@
+"""The executor: the process in which the user's script lives.
+
+    queue --Task--> load --> run --> encode --> frame on the results pipe
+            slot:   LOAD     RUN     ENCODE     SEND     (the worker's watchdog looks on)
+
+Started by the guardian as `python -m mpibatch.execution.child SPEC_FD`, where the descriptor holds an ExecutorSpec as
+JSON. Imports no MPI and nothing heavy: pandas and the like come with the format or the script that needs them.
+"""
+
+import contextlib
+import faulthandler
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+import zlib
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from mpibatch.datasets import open_dataset
+from mpibatch.datasets.base import Dataset, Loaded, LoadError
+from mpibatch.errors import ScriptError
+from mpibatch.execution import entry
+from mpibatch.execution.entry import Context, EntryScript
+from mpibatch.execution.protocol import FRAME, FrameType, Task, unspill
+from mpibatch.execution.slot import Slot
+from mpibatch.execution.spec import DUMP_SIGNAL, ExecutorSpec
+from mpibatch.output import open_encoder
+from mpibatch.output.base import Encoded, Encoder, WrongReturn
+from mpibatch.types import ATTEMPT, Cause, Failure, Flag, Phase, encode_failures
+
+LARGEST_PACKET_READ = 1 << 20
+QUIET_FRAMES = Path(__file__).parent
+
+
+class Executor:
+    """One script, one loop."""
+
+    def __init__(self, spec: ExecutorSpec, slot: Slot, results: int) -> None:
+        job = spec.job
+        self._spec = spec
+        self._slot = slot
+        self._results = results
+        self._names = [input.name for input in job.inputs]
+        self._datasets: list[Dataset] = [
+            open_dataset(input, job.config.mini_batch_size, job.config.partition_keys) for input in job.inputs
+        ]
+        self._encoder: Encoder = open_encoder(
+            job.config.append_row_file_name, job.config.append_row_format, job.config.output_action
+        )
+        self._schemas: dict[bytes, int] = {b"": 0}
+        self._script: EntryScript | None = None
+
+    def prepare(self) -> bool:
+        """Imports the script and calls init(). Returns whether that went well; the worker is told either way."""
+        config = self._spec.job.config
+        try:
+            self._slot.enter(Phase.START)
+            self._script = entry.load(Path(config.source_directory), config.entry_script, self._spec.arguments)
+            self._slot.enter(Phase.INIT)
+            if self._script.init is not None:
+                self._script.init()
+        except ScriptError as error:
+            self._refuse(str(error), "")
+        except BaseException as error:
+            self._refuse(_one_line(error), _user_traceback(error))
+        else:
+            self._slot.rest()
+            self._send(FRAME.pack(FrameType.READY, 0))
+            return True
+        return False
+
+    def work(self, queue: socket.socket) -> None:
+        """Takes tasks until the worker closes the queue."""
+        while packet := queue.recv(LARGEST_PACKET_READ):
+            self._attempt(Task.decode(unspill(packet)))
+
+    def shut_down(self) -> None:
+        self._slot.enter(Phase.SHUTDOWN)
+        if self._script is not None and self._script.shutdown is not None:
+            self._script.shutdown()
+
+    # -- one mini-batch
+
+    def _attempt(self, task: Task) -> None:
+        batch, slot = task.mini_batch, self._slot
+        began = slot.begin(batch.index, task.first, task.last, batch.items)
+        started = time.time()
+        items, ran, encoding, flags = batch.items, began, began, 0
+        cause, encoded, failure = Cause.SUCCEEDED, Encoded(0, b""), b""
+        try:
+            loaded = self._load(task)
+            items = loaded.items
+            slot.loaded(items)
+            ran = encoding = slot.enter(Phase.RUN)
+            returned = self._run(task, loaded.value)
+            encoding = slot.enter(Phase.ENCODE)
+            if encoding - ran > self._spec.job.config.run_invocation_timeout:
+                raise _Overrun
+            encoded = self._encoder.encode(returned)
+            if encoded.rows < items:
+                failure = self._short(task, encoded.rows, items)
+            elif encoded.rows > items:
+                flags = Flag.SURPLUS
+        except BaseException as error:
+            if encoding == ran:
+                encoding = time.monotonic()
+            cause, failure = self._explain(error, task, encoding - ran)
+            encoded = Encoded(0, b"")
+        done = slot.enter(Phase.SEND)
+        schema = self._schema(encoded.schema) if encoded.data else 0
+        succeeded = min(encoded.rows, items)
+        if ran == began:
+            ran = encoding = done
+        record = ATTEMPT.pack(
+            batch.index, items, succeeded, len(encoded.data), len(failure), schema, self._spec.rank, cause, task.tries,
+            flags, started, ran - began, encoding - ran, done - encoding,
+        )  # fmt: skip
+        length = len(record) + len(encoded.data) + len(failure)
+        self._send(FRAME.pack(FrameType.ATTEMPT, length) + record + encoded.data + failure)
+        slot.rest()
+
+    def _load(self, task: Task) -> Loaded:
+        loaded = self._datasets[task.mini_batch.dataset].load(task.mini_batch.payload)
+        return loaded.part(task.first, task.last) if task.is_part else loaded
+
+    def _run(self, task: Task, value: Any) -> Any:
+        assert self._script is not None
+        if not self._script.wants_context:
+            return self._script.run(value)
+        batch = task.mini_batch
+        keys = json.loads(batch.key) if batch.key else {}
+        offset = Context.offset(batch.item_offset)
+        return self._script.run(value, Context(batch.index, self._names[batch.dataset], keys, offset))
+
+    def _explain(self, error: BaseException, task: Task, seconds: float) -> tuple[Cause, bytes]:
+        where = f"mini-batch {task.mini_batch.index}"
+        trace = ""
+        if isinstance(error, _Overrun):
+            limit = self._spec.job.config.run_invocation_timeout
+            cause = Cause.TIMEOUT
+            text = f"run() of {where} took {seconds:.2f} s, more than run_invocation_timeout: {limit:g}"
+        elif isinstance(error, WrongReturn):
+            cause, text = Cause.WRONG_RETURN, f"{where}: {error}"
+        elif isinstance(error, LoadError) or self._slot_phase_is_load():
+            cause, text = Cause.LOAD_ERROR, f"{where} cannot be loaded: {_one_line(error)}"
+            trace = "" if isinstance(error, LoadError) else _user_traceback(error)
+        else:
+            cause, text, trace = Cause.USER_ERROR, _one_line(error), _user_traceback(error)
+            text += self._missing_files(task)
+        return cause, encode_failures([self._failure(cause, text, trace, task)])
+
+    def _slot_phase_is_load(self) -> bool:
+        reading = self._slot.read()
+        return reading is not None and reading.phase == Phase.LOAD
+
+    def _missing_files(self, task: Task) -> str:
+        """After an error of the script: whether one of its files is gone or unreadable, the likely reason."""
+        dataset = self._datasets[task.mini_batch.dataset]
+        for item in dataset.describe(task.mini_batch.payload, None, task.mini_batch.items):
+            if "://" not in item.item and not os.access(item.item, os.R_OK):
+                state = "cannot be read" if os.path.lexists(item.item) else "is no longer there"
+                return f" (the input file {item.item!r} {state})"
+        return ""
+
+    def _short(self, task: Task, rows: int, items: int) -> bytes:
+        missing = items - rows
+        text = f"run() of mini-batch {task.mini_batch.index} returned {rows} rows for {items} items: {missing} missing"
+        return encode_failures([self._failure(Cause.WRONG_RETURN, text, "", task, missing)])
+
+    def _failure(self, cause: Cause, text: str, trace: str, task: Task, missing: int = 0) -> Failure:
+        return Failure(cause.name.lower(), text, trace, None, missing, self._spec.rank, task.tries, self._spec.host)
+
+    # -- to the worker
+
+    def _schema(self, schema: bytes) -> int:
+        """The id of a schema, made known before its first use."""
+        if schema not in self._schemas:
+            number = zlib.crc32(schema) or 1
+            self._schemas[schema] = number
+            self._send(FRAME.pack(FrameType.SCHEMA, 4 + len(schema)) + number.to_bytes(4, "little") + schema)
+        return self._schemas[schema]
+
+    def _refuse(self, text: str, trace: str) -> None:
+        failure = Failure("init", text, trace, rank=self._spec.rank, host=self._spec.host)
+        body = encode_failures([failure])
+        self._send(FRAME.pack(FrameType.REFUSED, len(body)) + body)
+
+    def _send(self, frame: bytes) -> None:
+        written = os.write(self._results, frame)
+        if written < len(frame):
+            rest = memoryview(frame)[written:]
+            while rest:
+                rest = rest[os.write(self._results, rest) :]
+
+
+class _Overrun(Exception):
+    """run() came back, but later than it may."""
+
+
+def _one_line(error: BaseException) -> str:
+    try:
+        text = "".join(traceback.format_exception_only(error)).strip()
+    except Exception:  # an exception whose __str__ raises
+        text = type(error).__name__
+    first = text.splitlines()[0] if text else type(error).__name__
+    return first[:2000].encode("utf-8", "backslashreplace").decode()
+
+
+def _user_traceback(error: BaseException) -> str:
+    """The traceback from the script's own first frame on."""
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None and Path(trace.tb_frame.f_code.co_filename).parent == QUIET_FRAMES:
+        trace = trace.tb_next
+    try:
+        lines = traceback.format_exception(type(error), error, trace)
+    except Exception:
+        lines = [type(error).__name__]
+    return "".join(lines)[-20000:].encode("utf-8", "backslashreplace").decode()
+
+
+def _settle_in(spec: ExecutorSpec) -> None:
+    """Cores, working directory, stack dumps, and the root logger, before anything of the user's is imported."""
+    if spec.cores:
+        with contextlib.suppress(OSError):  # the cgroup allows fewer by now: then the kernel's choice stands
+            os.sched_setaffinity(0, spec.cores)
+    os.chdir(spec.job.config.source_directory)
+    faulthandler.enable()
+    faulthandler.register(DUMP_SIGNAL, all_threads=True)
+    # what a terminal or a batch system sends is for mpibatch to judge, not for the script
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    logging.basicConfig(
+        level=spec.job.config.logging_level,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        handlers=[logging.FileHandler(spec.script_log, encoding="utf-8", delay=True)],
+    )
+
+
+def main() -> None:
+    with open(int(sys.argv[1]), encoding="utf-8") as file:
+        file.seek(0)
+        spec = ExecutorSpec.from_json(file.read())
+    for descriptor in (spec.queue, spec.results, spec.slot):
+        os.set_inheritable(descriptor, False)  # what the script starts is no executor
+    _settle_in(spec)
+    executor = Executor(spec, Slot(spec.slot), spec.results)
+    if executor.prepare():
+        executor.work(socket.socket(fileno=spec.queue))
+        executor.shut_down()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The user's entry script: import, and the three functions of its contract.
+
+init()                            optional, once per executor
+run(mini_batch)                   or run(mini_batch, context)
+shutdown()                        optional, at the end
+"""
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mpibatch.errors import ScriptError
+from mpibatch.types import UNKNOWN
+
+MODULE_NAME = "entry_script"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What `run(mini_batch, context)` is told.
+
+    minibatch_index:     of this mini-batch, over all inputs
+    dataset:             name of the input it comes from
+    partition_key_value: key names to values, {} without partition_keys
+    item_offset:         place of its first item within the input; None where only reading everything would tell
+    """
+
+    minibatch_index: int
+    dataset: str
+    partition_key_value: dict[str, Any]
+    item_offset: int | None
+
+    @staticmethod
+    def offset(value: int) -> int | None:
+        return None if value == UNKNOWN else value
+
+
+@dataclass(frozen=True, slots=True)
+class EntryScript:
+    """The functions of a script that has been imported."""
+
+    init: Callable[[], Any] | None
+    run: Callable[..., Any]
+    shutdown: Callable[[], Any] | None
+    wants_context: bool
+
+
+def load(source_directory: Path, entry_script: str, arguments: Sequence[str]) -> EntryScript:
+    """Imports the script with its folder importable and `sys.argv` set.
+
+    entry_script: a path below `source_directory`, or a dotted module of it
+    Raises ScriptError where it has no usable `run`; whatever the script raises on import goes through.
+    """
+    sys.path.insert(0, str(source_directory))
+    path = source_directory / entry_script
+    if path.suffix == ".py" or path.is_file():
+        if path.parent != source_directory:
+            sys.path.insert(0, str(path.parent))
+        sys.argv = [str(path), *arguments]
+        module = _from_file(path)
+    else:
+        sys.argv = [entry_script, *arguments]
+        module = importlib.import_module(entry_script)
+    return _functions(module, entry_script)
+
+
+def _from_file(path: Path) -> ModuleType:
+    # under the name of its file too, so that pickles and multiprocessing inside the script find its classes
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ScriptError(f"{path} cannot be imported as Python. Does its name end in .py?")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _functions(module: ModuleType, name: str) -> EntryScript:
+    run = getattr(module, "run", None)
+    if not callable(run):
+        raise ScriptError(f"{name} has no function run(mini_batch). It is what mpibatch calls for every mini-batch.")
+    for optional in ("init", "shutdown"):
+        if not callable(getattr(module, optional, lambda: None)):
+            raise ScriptError(f"{optional} in {name} is no function.")
+    return EntryScript(getattr(module, "init", None), run, getattr(module, "shutdown", None), _takes_context(run, name))
+
+
+def _takes_context(run: Callable[..., Any], name: str) -> bool:
+    """Whether `run` has room for a second positional argument without a default of its own kind."""
+    try:
+        signature = inspect.signature(run)
+    except (TypeError, ValueError):
+        return False  # a callable that hides its signature
+    for count in (1, 2):
+        try:
+            signature.bind(*range(count))
+        except TypeError:
+            continue
+        names = list(signature.parameters)
+        # run(mini_batch, threshold=0.5) does not ask for a context; run(mini_batch, context=None) does
+        return count == 2 or (len(names) > 1 and names[1] == "context")
+    raise ScriptError(f"run{signature} in {name} cannot be called as run(mini_batch) or run(mini_batch, context).")

@@ -1,0 +1,263 @@
+"""One executor as its worker sees it: start, queue, results, slot, and an end that is certain.
+
+An Executor lives from start to death; the next one is a new object with new descriptors, so nothing of a dead one can
+be mistaken for its successor's. Reading and writing never block. `kill` may be called from the watchdog's thread.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from mpibatch.execution import guardian
+from mpibatch.execution.protocol import FRAME, LARGEST_PACKET, FrameType, Task, spill_path, unspill
+from mpibatch.execution.slot import Slot
+from mpibatch.execution.spec import DUMP_SIGNAL, ExecutorSpec
+
+PIPE_BYTES = 1 << 20
+READ_BYTES = 1 << 20
+DUMP_SECONDS = 0.1  # what the stack dump gets before the kill
+STUCK_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptors:
+    """What a spec is completed with at each start."""
+
+    queue: int
+    results: int
+    slot: int
+
+
+class Life(Enum):
+    RUNNING = "running"
+    ENDED = "ended"
+    STUCK = "stuck"  # survived SIGKILL
+
+
+class Executor:
+    """Starts at construction.
+
+    describe:    completes the spec with this executor's descriptors
+    environment: of the script, complete
+    stdout, stderr: files that are appended to
+    """
+
+    def __init__(
+        self,
+        describe: Callable[[Descriptors], ExecutorSpec],
+        environment: Mapping[str, str],
+        stdout: Path,
+        stderr: Path,
+    ) -> None:
+        self.slot = Slot()
+        self._queue, queue = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._queue.setblocking(False)
+        self._unbegun_end = queue  # kept, so that packets the executor has not taken can be taken back
+        self._results, results = os.pipe()
+        self._control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.setblocking(False)
+        os.set_blocking(self._results, False)
+        _widen(self._results)
+        told = Descriptors(queue.fileno(), results, self.slot.descriptor)
+        spec = os.memfd_create("mpibatch-spec", os.MFD_CLOEXEC)
+        os.write(spec, describe(told).to_json().encode())
+        python = [sys.executable, "-u", "-P", "-m", "mpibatch.execution.child", str(spec)]
+        with stdout.open("ab") as out, stderr.open("ab") as err:
+            self._guardian = subprocess.Popen(
+                [sys.executable, "-I", "-S", guardian.__file__, str(control.fileno()), *python],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=dict(environment),
+                pass_fds=(control.fileno(), spec, told.queue, told.results, told.slot),
+                start_new_session=True,  # signals of the terminal and of mpirun are for the rank to judge
+            )
+        control.close()
+        os.close(results)
+        os.close(spec)
+        self._buffer = bytearray()
+        self._spilled: dict[int, int] = {}
+        self._lock = threading.Lock()
+        self._killed_at: float | None = None
+        self.pid: int | None = None
+        self.started = time.monotonic()
+        self.status: int | None = None  # wait status, once it has ended
+        self.why_killed = ""
+        self.life = Life.RUNNING
+
+    # -- queue
+
+    def offer(self, task: Task) -> bool:
+        """Puts one task on the queue; False if it is full."""
+        packet = task.encode()
+        spilled = -1
+        if len(packet) > LARGEST_PACKET:
+            spilled = os.memfd_create("mpibatch-task", os.MFD_CLOEXEC)
+            with open(spilled, "wb", closefd=False) as file:
+                file.write(packet)
+            packet = spill_path(os.getpid(), spilled)
+        try:
+            self._queue.send(packet)
+        except BlockingIOError:
+            if spilled >= 0:
+                os.close(spilled)
+            return False
+        if spilled >= 0:
+            self._spilled[task.mini_batch.index] = spilled
+        return True
+
+    def take_back(self) -> list[Task]:
+        """All tasks that the executor has not begun, in order."""
+        tasks: deque[Task] = deque()
+        with contextlib.suppress(BlockingIOError):
+            # by flag: the executor shares this end, and must go on blocking on it
+            while packet := self._unbegun_end.recv(2 * LARGEST_PACKET, socket.MSG_DONTWAIT):
+                tasks.append(Task.decode(unspill(packet)))
+        for task in tasks:
+            self.forget(task.mini_batch.index)
+        return list(tasks)
+
+    def forget(self, index: int) -> None:
+        """The task of this mini-batch is over: lets go of what it needed."""
+        if self._spilled and (descriptor := self._spilled.pop(index, None)) is not None:
+            os.close(descriptor)
+
+    def close_queue(self) -> None:
+        """No more tasks: the executor runs the script's shutdown() and ends."""
+        with contextlib.suppress(OSError):
+            self._queue.shutdown(socket.SHUT_WR)
+
+    # -- results
+
+    def descriptors(self) -> list[int]:
+        """For select: readable when there is something to read."""
+        return [self._results, self._control.fileno()] if self.life is Life.RUNNING else []
+
+    def read(self) -> list[tuple[FrameType, memoryview]]:
+        """All frames that have arrived whole; the bytes stay valid."""
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self._results, READ_BYTES):
+                self._buffer += data
+                if len(data) < READ_BYTES // 16 or len(self._buffer) > 4 * READ_BYTES:
+                    break
+        return self._frames()
+
+    def _frames(self) -> list[tuple[FrameType, memoryview]]:
+        frames: list[tuple[FrameType, memoryview]] = []
+        size, position, header = len(self._buffer), 0, FRAME.size
+        data = memoryview(bytes(self._buffer)) if size else memoryview(b"")
+        while position + header <= size:
+            kind, length = FRAME.unpack_from(data, position)
+            end = position + header + length
+            if end > size:
+                break
+            frames.append((kind, data[position + header : end]))
+            position = end
+        if position:
+            del self._buffer[:position]
+        return frames
+
+    # -- life
+
+    def look(self) -> Life:
+        """Takes note of what the guardian says."""
+        if self.life is Life.RUNNING:
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                while message := self._control.recv(64):
+                    if message[:1] == b"P":
+                        self.pid = int(message[1:])
+                    else:
+                        self.status = int(message[1:])
+                if not message:
+                    self._end()
+            killed = self._killed_at
+            if self.life is Life.RUNNING and killed is not None and time.monotonic() - killed > STUCK_SECONDS:
+                self.life = Life.STUCK
+        return self.life
+
+    def kill(self, why: str, dump: bool = False) -> None:
+        """Ends the executor and all that it has started; `dump` has its stacks written to its stderr file first."""
+        with self._lock:
+            if self._killed_at is not None or self.life is not Life.RUNNING:
+                return
+            self.why_killed = why
+            if dump and self.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, DUMP_SIGNAL)
+                    time.sleep(DUMP_SECONDS)
+            with contextlib.suppress(OSError):
+                self._control.send(b"K")
+            self._killed_at = time.monotonic()
+
+    def waits_on(self) -> str:
+        """What a process that survives SIGKILL waits on, as far as the kernel says."""
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{self.pid}/wchan").read_text(encoding="ascii").strip() or "unknown"
+        return "unknown"
+
+    def _end(self) -> None:
+        """The guardian is gone, and with it the executor, also where somebody has killed the guardian itself."""
+        if self.status is None:
+            while guardian.kill_descendants(spare=frozenset({self._guardian.pid})):
+                with contextlib.suppress(ChildProcessError):
+                    while os.waitpid(-1, os.WNOHANG)[0]:
+                        pass
+                time.sleep(guardian.SWEEP_SECONDS)
+        self._guardian.wait()
+        with self._lock:
+            self.life = Life.ENDED
+
+    def close(self) -> None:
+        """After its end, and after the last read."""
+        for index in list(self._spilled):
+            self.forget(index)
+        self._queue.close()
+        self._unbegun_end.close()
+        self._control.close()
+        os.close(self._results)
+        self.slot.close()
+
+
+def explain_status(status: int | None) -> str:
+    """What a wait status says to a user, with the likely cause."""
+    if status is None:
+        return "was lost together with its guardian process (killed from outside, or out of memory?)"
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = f"signal {number}"
+        return f"was ended by {name}{_LIKELY.get(name, '')}"
+    code = os.WEXITSTATUS(status)
+    return f"ended by itself with exit status {code} (the script, or a library in it, called os._exit or exit)"
+
+
+_LIKELY = {
+    "SIGKILL": " (most often the out-of-memory killer: see dmesg, or ask for more memory; or somebody's kill -9)",
+    "SIGSEGV": " (a bug in a native library that the script uses; its stack is in the rank's stderr file)",
+    "SIGBUS": " (a file mapped into memory became shorter, or /dev/shm is full)",
+    "SIGABRT": " (a native library gave up; its last words are in the rank's stderr file)",
+    "SIGFPE": " (a division by zero in a native library)",
+    "SIGILL": " (a native library built for another processor)",
+    "SIGTERM": " (somebody ended it)",
+    "SIGXCPU": " (a CPU time limit: ulimit -t)",
+    "SIGXFSZ": " (a file size limit: ulimit -f)",
+}
+
+
+def _widen(pipe: int) -> None:
+    import fcntl
+
+    with contextlib.suppress(OSError):  # the user's share of pipe memory is used up: the usual 64 KiB do as well
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)

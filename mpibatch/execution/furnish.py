@@ -1,0 +1,62 @@
+"""What an executor finds when it starts: its environment, its files, its descriptors' spec."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from mpibatch.config.schema import Job
+from mpibatch.execution.executor import Descriptors, Executor
+from mpibatch.execution.spec import ExecutorSpec
+from mpibatch.placement.place import Placement
+from mpibatch.placement.place import environment as placed
+from mpibatch.placement.variables import executor_environment
+from mpibatch.runs.directory import RunDirectory
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Where a rank sits. local_rank: among the ranks of its host, from 0."""
+
+    rank: int
+    local_rank: int
+    host: str
+    placement: Placement
+
+
+def starter(job: Job, directory: RunDirectory, seat: Seat, inherited: Mapping[str, str]) -> Callable[[], Executor]:
+    """A function that starts one executor after another for this rank; log folders are made here. Raises OSError."""
+    paths = {
+        stream: directory.rank_log(stream, seat.host, seat.rank)
+        for stream in ("user/stdout", "user/stderr", "user/entry_script_log")
+    }
+    for path in paths.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    environment = _environment(job, directory, seat, inherited)
+
+    def describe(descriptors: Descriptors) -> ExecutorSpec:
+        return ExecutorSpec(
+            job=job,
+            arguments=job.arguments,
+            rank=seat.rank,
+            host=seat.host,
+            cores=seat.placement.cores,
+            script_log=os.fspath(paths["user/entry_script_log"]),
+            queue=descriptors.queue,
+            results=descriptors.results,
+            slot=descriptors.slot,
+        )
+
+    return lambda: Executor(describe, environment, paths["user/stdout"], paths["user/stderr"])
+
+
+def _environment(job: Job, directory: RunDirectory, seat: Seat, inherited: Mapping[str, str]) -> dict[str, str]:
+    """The user's environment less the launcher's variables, which frameworks would take for their own, plus ours."""
+    user = {**executor_environment(inherited), **job.config.environment_variables}
+    return {
+        **user,
+        **placed(seat.placement, user),
+        "MPIBATCH_RANK": str(seat.rank),
+        "MPIBATCH_LOCAL_RANK": str(seat.local_rank),
+        "MPIBATCH_OUTPUT_DIR": os.fspath(directory.output_files),
+        "AZUREML_BI_OUTPUT_PATH": os.fspath(directory.output_files),
+    }

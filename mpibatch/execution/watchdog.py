@@ -1,0 +1,123 @@
+"""The watchdog: a thread that reads the slot of one executor and ends what overruns.
+
+It acts whatever the executor or the rank's main thread is doing: a loop in Python, a sleep, a C call that holds the
+GIL, an MPI call that blocks. Where its own clock has jumped (the machine was suspended, the rank stopped), deadlines
+move by the gap.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mpibatch.execution.slot import Reading
+from mpibatch.types import Phase
+
+LONGEST_NAP = 0.25  # seconds
+GAP = 2.0  # a nap that took this much longer than asked was no nap of ours
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """Seconds."""
+
+    init: float
+    load: float
+    run: float
+    shutdown: float
+
+    def of(self, phase: Phase) -> float | None:
+        """The limit of a phase; None where the script is not at work. START and INIT share theirs."""
+        return {
+            Phase.START: self.init,
+            Phase.INIT: self.init,
+            Phase.LOAD: self.load,
+            Phase.ENCODE: self.load,
+            Phase.RUN: self.run,
+            Phase.SHUTDOWN: self.shutdown,
+        }.get(phase)
+
+
+@dataclass(frozen=True, slots=True)
+class Overrun:
+    """What was over its limit when the watchdog acted."""
+
+    phase: Phase
+    index: int
+    limit: float
+
+    def __str__(self) -> str:
+        what = {
+            Phase.START: "the import of the entry script and init()",
+            Phase.INIT: "init()",
+            Phase.LOAD: f"loading mini-batch {self.index}",
+            Phase.RUN: f"run() of mini-batch {self.index}",
+            Phase.ENCODE: f"encoding the rows of mini-batch {self.index}",
+            Phase.SHUTDOWN: "shutdown()",
+        }[self.phase]
+        setting = {
+            Phase.START: "init_timeout",
+            Phase.INIT: "init_timeout",
+            Phase.RUN: "run_invocation_timeout",
+            Phase.SHUTDOWN: "the time it gets",
+        }.get(self.phase, "load_timeout")
+        return f"{what} took more than {setting}: {self.limit:g} s, and was ended"
+
+
+class Deadlines:
+    """The judgement alone: when is a reading over its limit. Pure; the thread below hands it the clock."""
+
+    def __init__(self, limits: TimeLimits, started: float) -> None:
+        self._limits = limits
+        self._started = started  # START and INIT are counted from the start of the process
+        self._gaps: list[tuple[float, float]] = []
+
+    def gap(self, end: float, seconds: float) -> None:
+        """Nothing ran for `seconds` until `end`: what was under way then may take as much longer."""
+        self._gaps.append((end, seconds))
+
+    def judge(self, reading: Reading, now: float) -> Overrun | float:
+        """The overrun, or the seconds until there could be one."""
+        limit = self._limits.of(reading.phase)
+        if limit is None:
+            return LONGEST_NAP
+        since = self._started if reading.phase in (Phase.START, Phase.INIT) else reading.since
+        self._gaps = [gap for gap in self._gaps if gap[0] > since]
+        left = since + limit + sum(seconds for _, seconds in self._gaps) - now
+        return left if left > 0 else Overrun(reading.phase, reading.index, limit)
+
+
+class Watchdog:
+    """The thread. `act` is called once, in it, with what was over its limit."""
+
+    def __init__(
+        self, read: Callable[[], Reading | None], limits: TimeLimits, started: float, act: Callable[[Overrun], None]
+    ) -> None:
+        self._read = read
+        self._deadlines = Deadlines(limits, started)
+        self._act = act
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="mpibatch-watchdog", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        nap = LONGEST_NAP
+        before = time.monotonic()
+        while not self._stop.wait(nap):
+            now = time.monotonic()
+            if now - before > nap + GAP:
+                self._deadlines.gap(now, now - before - nap)
+            before = now
+            reading = self._read()
+            if reading is None:
+                nap = 0.01
+                continue
+            verdict = self._deadlines.judge(reading, now)
+            if isinstance(verdict, Overrun):
+                self._act(verdict)
+                return
+            nap = min(LONGEST_NAP, max(verdict, 0.001))

@@ -1,0 +1,383 @@
+"""A worker: one rank's executor from its first start to its last end, and what happens when it fails.
+
+    Order --handle--> backlog --offer--> executor's queue          outstanding: offered, not answered
+                                             |
+    Report <--poll---- attempts <------------+--> or its death: results are drained first, only the mini-batch in the
+                                                  slot is charged a try, what was not begun goes back to the backlog
+
+No MPI in here: rank 0 owns one directly, the other ranks own theirs between two MPI calls.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mpibatch.execution.executor import Executor, Life, explain_status
+from mpibatch.execution.messages import (
+    Drain,
+    GiveBack,
+    Gone,
+    Joined,
+    Leave,
+    Order,
+    Report,
+    Results,
+    Retired,
+    Returned,
+    Run,
+    SchemaSeen,
+    Stumbled,
+)
+from mpibatch.execution.parts import Parts, schema_id
+from mpibatch.execution.protocol import FrameType, Task
+from mpibatch.execution.watchdog import Overrun, TimeLimits, Watchdog
+from mpibatch.output.base import Encoded, Encoder
+from mpibatch.types import ATTEMPT, Cause, Failure, MiniBatch, Phase, decode_failures, encode_failures
+
+logger = logging.getLogger(__name__)
+
+STARTS_IN_VAIN = 3  # in a row, before the rank retires
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A mini-batch in the backlog."""
+
+    mini_batch: MiniBatch
+    tries: int
+    isolate: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """rank, host: for messages; limits: of the watchdog; recycle: mini-batches per executor, 0 for no limit."""
+
+    rank: int
+    host: str
+    limits: TimeLimits
+    recycle: int = 0
+
+
+class Worker:
+    """Owns executors made by `start`, one after another; the first starts at construction."""
+
+    def __init__(self, settings: WorkerSettings, start: Callable[[], Executor], encoder: Encoder) -> None:
+        self._settings = settings
+        self._start_executor = start
+        self._encoder = encoder
+        self._backlog: deque[Granted] = deque()
+        self._outstanding: dict[int, Granted] = {}
+        self._parts: Parts | None = None
+        self._schemas: dict[int, bytes] = {0: b""}
+        self._reports: list[Report] = []
+        self._records: list[bytes | memoryview] = []
+        self._data: list[bytes | memoryview] = []
+        self._ready = False
+        self._joined = False
+        self._in_vain = 0
+        self._refused: Failure | None = None
+        self._overrun: Overrun | None = None
+        self._offered = 0
+        self._drain_until: float | None = None
+        self._leaving = False
+        self._over = False
+        self._executor: Executor | None = None
+        self._watchdog: Watchdog | None = None
+        self._start()
+
+    @property
+    def over(self) -> bool:
+        """Whether it has left or retired, and owns no process any more."""
+        return self._over and self._executor is None
+
+    def descriptors(self) -> list[int]:
+        """For select: readable when poll has something to do."""
+        return self._executor.descriptors() if self._executor is not None else []
+
+    def handle(self, order: Order) -> None:
+        """Takes an order; what comes of it is reported by poll."""
+        match order:
+            case Run(mini_batches, tries, isolate):
+                self._backlog.extend(Granted(mini_batch, tries, isolate) for mini_batch in mini_batches)
+                if self._over:
+                    self._give_back(list(self._backlog), asked=False)
+                    self._backlog.clear()
+            case GiveBack(count):
+                self._pull_back()
+                given = [self._backlog.pop() for _ in range(min(count, len(self._backlog)))]
+                self._give_back(given, asked=True)
+            case Drain(grace):
+                self._pull_back()
+                self._give_back(list(self._backlog), asked=False)
+                self._backlog.clear()
+                self._drain_until = time.monotonic() + grace
+            case Leave(at_once):
+                self._leave(at_once)
+        self._fill()
+
+    def poll(self) -> list[Report]:
+        """Reads what the executor has to say, restarts it if it has died, keeps its queue full."""
+        executor = self._executor
+        if executor is not None:
+            life = executor.look()
+            self._read(executor)
+            if life is Life.ENDED:
+                self._bury(executor)
+            elif life is Life.STUCK:
+                self._retire_stuck(executor)
+            elif self._drain_until is not None and time.monotonic() > self._drain_until and self._outstanding:
+                executor.kill("the run is stopping and its grace is over")
+        self._fill()
+        return self._take_reports()
+
+    def kill(self) -> None:
+        """Ends the executor for good, from any state; returns when it is gone (or after STUCK_SECONDS)."""
+        self._leave(at_once=True)
+        while not self.over:
+            self.poll()
+            time.sleep(0.005)
+
+    # -- the queue
+
+    def _fill(self) -> None:
+        executor = self._executor
+        if executor is None or not self._ready or self._drain_until is not None:
+            return
+        while self._backlog and self._parts is None and self._may_offer(executor):
+            granted = self._backlog[0]
+            if granted.isolate:
+                if self._outstanding:
+                    return
+                self._backlog.popleft()
+                self._outstanding[granted.mini_batch.index] = granted
+                rank, now = self._settings.rank, time.time()
+                self._parts = Parts(granted.mini_batch, granted.tries, granted.isolate, rank, now)
+                self._next_part()
+                return
+            if not executor.offer(Task(granted.mini_batch, granted.tries)):
+                return
+            self._offered += 1
+            self._backlog.popleft()
+            self._outstanding[granted.mini_batch.index] = granted
+
+    def _may_offer(self, executor: Executor) -> bool:
+        """Whether this executor has not had its share of mini-batches yet; at its end it is replaced."""
+        if not self._settings.recycle or self._offered < self._settings.recycle:
+            return True
+        if not self._outstanding:
+            self._ready = False
+            executor.close_queue()
+        return False
+
+    def _next_part(self) -> None:
+        """Goes on with the mini-batch under isolation, or reports what it has come to."""
+        assert self._parts is not None
+        if not self._ready:
+            return  # the new executor is not there yet; READY comes back here
+        task = self._parts.next()
+        if task is not None:
+            assert self._executor is not None
+            self._executor.offer(task)
+            return
+        record, rows, failure = self._parts.outcome(self._encoder)
+        schema = schema_id(rows.schema)
+        if rows.data and schema not in self._schemas:
+            self._schema(schema, rows.schema)
+        del self._outstanding[self._parts.mini_batch.index]
+        self._parts = None
+        self._note(record, rows.data + failure)
+
+    def _pull_back(self) -> None:
+        """Everything not begun is in the backlog again, in order."""
+        if self._executor is not None and self._parts is None:
+            taken = [self._outstanding.pop(task.mini_batch.index) for task in self._executor.take_back()]
+            self._offered -= len(taken)
+            self._backlog.extendleft(reversed(taken))
+
+    def _give_back(self, given: list[Granted], asked: bool) -> None:
+        if given or asked:
+            self._flush()
+            self._reports.append(Returned([granted.mini_batch.index for granted in given], asked))
+
+    # -- results
+
+    def _read(self, executor: Executor) -> None:
+        for kind, body in executor.read():
+            if kind == FrameType.ATTEMPT:
+                self._attempt(executor, body)
+            elif kind == FrameType.SCHEMA:
+                self._schema(int.from_bytes(body[:4], "little"), bytes(body[4:]))
+            elif kind == FrameType.READY:
+                self._ready = True
+                if not self._joined:
+                    self._joined = True
+                    self._reports.append(Joined(time.monotonic() - executor.started))
+                if self._parts is not None:
+                    self._next_part()
+            elif kind == FrameType.REFUSED:
+                self._refused = decode_failures(bytes(body))[0]
+
+    def _attempt(self, executor: Executor, body: memoryview) -> None:
+        index = int.from_bytes(body[:8], "little", signed=True)
+        self._in_vain = 0
+        executor.forget(index)
+        if self._parts is None:
+            if self._outstanding.pop(index, None) is not None:
+                self._note(body[: ATTEMPT.size], body[ATTEMPT.size :])
+            return
+        _, _, succeeded, row_bytes, _, schema, _, cause, *_, load, run, encode = ATTEMPT.unpack_from(body)
+        rows = Encoded(succeeded, bytes(body[ATTEMPT.size : ATTEMPT.size + row_bytes]), self._schemas[schema])
+        failure = bytes(body[ATTEMPT.size + row_bytes :])
+        self._parts.ended(Cause(cause), succeeded, load + run + encode, rows, failure)
+        self._next_part()
+
+    def _schema(self, id: int, schema: bytes) -> None:
+        self._schemas[id] = schema
+        self._flush()
+        self._reports.append(SchemaSeen(id, schema))
+
+    def _note(self, record: bytes | memoryview, data: bytes | memoryview) -> None:
+        self._records.append(record)
+        self._data.append(data)
+
+    def _flush(self) -> None:
+        if self._records:
+            self._reports.append(Results(b"".join(self._records), b"".join(self._data)))
+            self._records, self._data = [], []
+
+    def _take_reports(self) -> list[Report]:
+        self._flush()
+        reports, self._reports = self._reports, []
+        return reports
+
+    # -- life and death
+
+    def _start(self) -> None:
+        self._ready = False
+        self._refused = self._overrun = None
+        self._offered = 0
+        executor = self._start_executor()
+        self._executor = executor
+
+        def end(overrun: Overrun) -> None:  # in the watchdog's thread
+            self._overrun = overrun
+            executor.kill(str(overrun), dump=True)
+
+        self._watchdog = Watchdog(executor.slot.read, self._settings.limits, executor.started, end)
+
+    def _bury(self, executor: Executor) -> None:
+        """An executor has ended, asked or not: who is to blame, and what now."""
+        self._read(executor)  # what it finished is drained before anybody is charged
+        unbegun = executor.take_back()
+        assert self._watchdog is not None
+        self._watchdog.stop()
+        expected = self._leaving or (self._may_be_replaced() and executor.status == 0)
+        reading = executor.slot.read()
+        if self._outstanding or not expected:
+            logger.info("executor %s %s", executor.pid, executor.why_killed or explain_status(executor.status))
+        if self._parts is None:
+            for task in reversed(unbegun):
+                self._backlog.appendleft(self._outstanding.pop(task.mini_batch.index))
+        charged = None if reading is None else self._outstanding.get(reading.index)
+        if charged is not None and not self._stopped_by_us():
+            assert reading is not None
+            self._charge(charged, executor, reading.items, time.monotonic() - reading.since, reading.phase)
+        elif self._parts is None:
+            self._backlog.extendleft(reversed(self._outstanding.values()))
+            self._outstanding.clear()
+        else:
+            self._parts.again()
+        self._executor = None
+        executor.close()
+        if (
+            self._leaving
+            or self._drain_until is not None
+            or (charged is None and not expected and self._give_up(executor))
+        ):
+            self._end()
+        else:
+            self._start()
+
+    def _may_be_replaced(self) -> bool:
+        recycle = self._settings.recycle
+        return bool(recycle) and self._offered >= recycle and not self._outstanding
+
+    def _stopped_by_us(self) -> bool:
+        return self._overrun is None and (self._leaving or self._drain_until is not None)
+
+    def _charge(self, granted: Granted, executor: Executor, items: int, seconds: float, phase: Phase) -> None:
+        """The mini-batch in the slot of a dead executor has had an attempt."""
+        self._in_vain = 0
+        overrun, index = self._overrun, granted.mini_batch.index
+        if overrun is not None and overrun.index == index:
+            cause = Cause.TIMEOUT if overrun.phase is Phase.RUN else Cause.LOAD_ERROR
+            text = f"{overrun} on rank {self._settings.rank} ({self._settings.host}); its stacks are in the stderr file"
+        else:
+            cause = Cause.EXECUTOR_CRASH
+            doing = {Phase.LOAD: "loading", Phase.RUN: "in run() of"}.get(phase, "encoding the rows of")
+            text = (
+                f"the executor of rank {self._settings.rank} on {self._settings.host}, {doing} mini-batch {index}, "
+                f"{explain_status(executor.status)}"
+            )
+        failure = Failure(
+            cause.name.lower(), text, rank=self._settings.rank, tries=granted.tries, host=self._settings.host
+        )
+        encoded = encode_failures([failure])
+        if self._parts is not None:
+            self._parts.ended(cause, 0, seconds, Encoded(0, b""), encoded)
+            return
+        del self._outstanding[index]
+        self._backlog.extendleft(reversed(self._outstanding.values()))
+        self._outstanding.clear()
+        record = ATTEMPT.pack(
+            index, items, 0, 0, len(encoded), 0, self._settings.rank, cause, granted.tries, 0,
+            time.time() - seconds, 0.0, seconds, 0.0,
+        )  # fmt: skip
+        self._note(record, encoded)
+
+    def _give_up(self, executor: Executor) -> bool:
+        """After an end that no mini-batch is to blame for: whether that was once too often."""
+        self._in_vain += 1
+        failure = self._refused
+        if failure is None:
+            text = executor.why_killed or f"the executor {explain_status(executor.status)}, not at any mini-batch"
+            failure = Failure("init", text, rank=self._settings.rank, host=self._settings.host)
+        self._flush()
+        last = self._in_vain >= STARTS_IN_VAIN
+        self._reports.append(Retired(failure) if last else Stumbled(failure))
+        return last
+
+    def _retire_stuck(self, executor: Executor) -> None:
+        text = (
+            f"process {executor.pid} on {self._settings.host} survives SIGKILL; it waits on {executor.waits_on()} in "
+            "the kernel (most often a hung file system or device)"
+        )
+        failure = Failure("stuck", text, rank=self._settings.rank, host=self._settings.host)
+        self._flush()
+        self._reports.append(Retired(failure))
+        self._executor = None
+        self._end()
+
+    def _leave(self, at_once: bool) -> None:
+        self._leaving = True
+        self._backlog.clear()
+        executor = self._executor
+        if executor is None:
+            self._end()
+        elif at_once or not self._ready:
+            executor.kill("the run is over")
+        else:
+            executor.close_queue()
+
+    def _end(self) -> None:
+        """No executor, and none to come."""
+        self._flush()
+        left = [*self._outstanding.values(), *self._backlog]
+        self._outstanding.clear()
+        self._backlog.clear()
+        self._give_back(left, asked=False)
+        if self._leaving:
+            self._reports.append(Gone())
+        self._over = True

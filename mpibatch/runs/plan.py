@@ -1,0 +1,110 @@
+"""The plan: every mini-batch of a run, in order, fixed before the first is granted; kept as plan.parquet.
+
+    datasets --Slice, Slice, ...--> Plan.build --> record batches of CHUNK rows --> plan.parquet
+                                        |
+                                        +--> descriptors(first, count) for grants
+
+A million mini-batches are a million rows in Arrow memory, not a million Python objects.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mpibatch.datasets.base import Dataset
+from mpibatch.errors import RunDirectoryError
+from mpibatch.types import UNKNOWN, Map, MiniBatch, MiniBatches, Slice
+
+CHUNK = 16384
+SCHEMA = pa.schema(
+    [
+        ("dataset", pa.int16()),
+        ("item_offset", pa.int64()),
+        ("items", pa.int64()),
+        ("key", pa.string()),
+        ("payload", pa.large_binary()),
+    ]
+)
+
+
+class Plan:
+    """All mini-batches; `chunks` are record batches of CHUNK rows each, the last one maybe shorter."""
+
+    def __init__(self, chunks: list[pa.RecordBatch]) -> None:
+        self._chunks = chunks
+        self.total = sum(chunk.num_rows for chunk in chunks)
+
+    @staticmethod
+    def build(datasets: Sequence[Dataset], map: Map[object, object]) -> "Plan":
+        """Plans every input by itself, in their order. Raises InputError."""
+        slices = ((place, slice) for place, dataset in enumerate(datasets) for slice in dataset.plan(map))
+        return Plan(list(_chunks(slices)))
+
+    @staticmethod
+    def read(path: Path) -> "Plan":
+        """The plan of a run to go on with. Raises RunDirectoryError."""
+        try:
+            table = pq.read_table(path, schema=SCHEMA)
+        except (OSError, pa.ArrowException) as error:
+            raise RunDirectoryError(f"cannot read the plan {path}: {error}") from error
+        return Plan(table.combine_chunks().to_batches(max_chunksize=CHUNK))
+
+    def write(self, path: Path) -> None:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+            for chunk in self._chunks:
+                writer.write_batch(chunk)
+        temporary.replace(path)
+
+    @property
+    def items(self) -> int:
+        """All items, UNKNOWN where a mini-batch's are."""
+        total = 0
+        for chunk in self._chunks:
+            items = chunk.column("items").to_numpy()
+            if len(items) and items.min() < 0:
+                return UNKNOWN
+            total += int(items.sum())
+        return total
+
+    def descriptors(self, first: int, count: int) -> MiniBatches:
+        """Mini-batches [first, first + count) as columns."""
+        columns: list[list[object]] = [[] for _ in SCHEMA.names]
+        for chunk in self._slices(first, count):
+            for place, array in enumerate(chunk.columns):
+                columns[place] += array.to_pylist()
+        return MiniBatches(first, *columns)  # type: ignore[arg-type]  # the schema says what they are
+
+    def mini_batch(self, index: int) -> MiniBatch:
+        return next(iter(self.descriptors(index, 1)))
+
+    def _slices(self, first: int, count: int) -> Iterator[pa.RecordBatch]:
+        last = first + count
+        while first < last:
+            chunk, start = divmod(first, CHUNK)
+            batch = self._chunks[chunk].slice(start, last - first)
+            yield batch
+            first += batch.num_rows
+
+
+def _chunks(slices: Iterable[tuple[int, Slice]]) -> Iterator[pa.RecordBatch]:
+    rows: list[tuple[int, int, int, str, bytes]] = []
+    input_now, offset = 0, 0
+    for place, slice in slices:
+        if place != input_now:
+            input_now, offset = place, 0
+        rows.append((place, offset, slice.items, slice.key, slice.payload))
+        offset = UNKNOWN if UNKNOWN in (offset, slice.items) else offset + slice.items
+        if len(rows) == CHUNK:
+            yield _batch(rows)
+            rows.clear()
+    if rows:
+        yield _batch(rows)
+
+
+def _batch(rows: list[tuple[int, int, int, str, bytes]]) -> pa.RecordBatch:
+    columns = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)

@@ -1,0 +1,34 @@
+"""How many mini-batches a worker holds at once: many when they are short, one running and one ahead when they are long.
+
+The aim is a fixed stretch of work in flight, long enough to hide a round trip to rank 0 and short enough to share what
+is left at the end; near the end the share shrinks as in guided self-scheduling (Polychronopoulos and Kuck, 1987).
+"""
+
+from dataclasses import dataclass
+
+IN_FLIGHT_SECONDS = 0.05
+LONGEST_WINDOW = 4096
+LONG_RUNNING = 2  # one running, one ahead
+
+
+@dataclass(slots=True)
+class Window:
+    """Learns how long a mini-batch takes, in executor seconds, as a moving average over what has been seen."""
+
+    mean: float = 0.0
+    seen: int = 0
+
+    def learn(self, seconds: float, count: int) -> None:
+        """`count` mini-batches took `seconds` together."""
+        if count:
+            self.seen += count
+            weight = max(min(count, self.seen) / self.seen, min(0.5, count / 64))
+            self.mean += (seconds / count - self.mean) * weight
+
+    def size(self, pending: int, workers: int) -> int:
+        """How many one worker may hold while `pending` are not granted yet and `workers` share them."""
+        if not self.seen:
+            return LONG_RUNNING
+        wanted = int(IN_FLIGHT_SECONDS / max(self.mean, 1e-6))
+        share = -(-pending // (2 * max(workers, 1)))
+        return max(LONG_RUNNING, min(wanted, share, LONGEST_WINDOW))
