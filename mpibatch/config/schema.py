@@ -1,11 +1,13 @@
 """The job file as frozen dataclasses: DESIGN section 5, after validation and with every path absolute.
 
 Plain standard-library dataclasses, so that ranks and executors can hold them without importing the validator;
-`validate.py` is the only file that knows pydantic. `to_json` and `from_json` carry a job through run.json and MPI.
+`validate.py` is the only file that knows pydantic. `serialize.py` carries a job through run.json and MPI.
 """
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+JOB_NAME = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"  # and 3 to 32 characters
 
 
 class InputType(StrEnum):
@@ -56,7 +58,11 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One input: absolute `paths`, globs, folders or fsspec URLs, or a `manifest` file that lists paths."""
+    """One input. `paths` are absolute paths, globs or folders, or fsspec URLs; `manifest` lists paths.
+
+    A glob's characters in the name of the job file's own folder are escaped in `paths`: look for a file of that
+    very name first, and for what the pattern matches then.
+    """
 
     name: str
     type: InputType
@@ -83,7 +89,7 @@ class SideInput:
 
 @dataclass(frozen=True, slots=True)
 class RowFormat:
-    """`append_row_format`: csv's sep, header, index, float_format, date_format; all: schema (column name to type)."""
+    """`append_row_format`: all but schema (column name to type) are for csv only."""
 
     sep: str = ","
     header: bool = True
@@ -99,7 +105,9 @@ class ParallelRunConfig:
 
     source_directory: str
     entry_script: str
-    mini_batch_size: Size | None = None  # None: the default of the input's type
+    mini_batch_size: Size | None = (
+        None  # None: a Parquet row group, an HDF5 chunk, or one of the next two keys
+    )
     mini_batch_count: int | None = None
     partition_keys: tuple[str, ...] = ()
     error_threshold: int = 0
@@ -127,7 +135,7 @@ class ParallelRunConfig:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One step, ready to run. `arguments` still hold `${{ side_inputs.X }}` for side inputs staged to nodes."""
+    """One step, ready to run. `arguments` still hold `${{ side_inputs.X }}` of side inputs staged to nodes."""
 
     file: str  # absolute path of the job file
     name: str
