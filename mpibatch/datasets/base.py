@@ -1,8 +1,14 @@
 """What an input format offers: a plan made on rank 0, and the loading of one slice in an executor.
 
-One file a format. The planning side may be slow and may use the `map` it is handed to read on other ranks; the loading
-side is imported in every executor and imports nothing that its format does not need (a files job imports no pandas).
-A payload is written by `plan` and read by `load` and `describe` of the same format, and by nothing else.
+One file a format. The planning side may be slow and may use the `map` it is handed to read on other ranks;
+the loading side is imported in every executor and imports nothing that its format does not need (a files job
+imports no pandas). A payload is written by `plan` and read by `load`, `describe` and `count` of the same
+format, and by nothing else.
+
+    rank 0:   plan(map) ... exhausted, then freeze() --bytes--> executors: thaw(bytes), then load(payload) ...
+
+What `plan` found out about the input as a whole (the types of a CSV's columns) travels once, in the frozen
+bytes.
 """
 
 from collections.abc import Iterator
@@ -46,14 +52,37 @@ class Dataset(Protocol):
     """One input of a job. Construction is cheap and touches no data."""
 
     def plan(self, map: Map[Any, Any]) -> Iterator[Slice]:
-        """All slices in order. Raises InputError where the input cannot be planned at all."""
+        """All slices in order. Raises InputError where the input cannot be planned at all.
+
+        The functions handed to `map` can be pickled: it may apply them on other ranks.
+        """
+
+    def freeze(self) -> bytes:
+        """What `load`, `describe` and `count` need besides payloads; valid once `plan` is exhausted."""
+
+    def thaw(self, frozen: bytes) -> None:
+        """Takes what `freeze` of the same input gave, before the first `load`; b"" is always accepted."""
 
     def load(self, payload: bytes) -> Loaded:
         """Reads one slice. Raises LoadError with file, range and reason."""
 
     def describe(self, payload: bytes, lost: list[int] | None, items: int) -> list[FailedItem]:
-        """Names the items at positions `lost` (None: all `items` of the slice) without reading them where possible."""
+        """Names the items at positions `lost` (None: all `items` of them), without reading if possible."""
+
+    def count(self, payload: bytes) -> int:
+        """Items of a slice that could not be loaded, by a scan of its bytes; UNKNOWN if that fails too.
+
+        An estimate, unless the format knows better.
+        """
 
 
 class LoadError(Exception):
     """A slice that cannot be read; the message names the file, the byte or row range, and the reason."""
+
+
+class WrongCut(LoadError):
+    """A slice that begins or ends inside a quoted field.
+
+    Every later slice of the file may be wrong, so the run stops; the message carries the advice
+    (`quoted_newlines: true`).
+    """

@@ -1,0 +1,254 @@
+"""From what an input names to its files, in plan order. Used while planning only, never in an executor.
+
+    input.paths  --a path as it is written, a folder, a glob-->  absolute paths as bytes
+    input.manifest  --one path a line, or NUL-separated-->       likewise, in the manifest's own order
+
+A folder means all files below it. A glob knows `*`, `?`, `[...]`, `**` (any number of folders, none too) and
+`{name}` (like `*` but at least one character: a partition key); as in a shell `*` and `**` pass over names
+that begin with a dot. A path that exists as it is written is never taken for a glob. Files come in bytewise
+order of their path relative to the folder or to the fixed part of the glob. Names are bytes throughout: Linux
+allows all but "/" and NUL in them.
+
+Links to folders are followed, except back into a folder that is being listed; a link that leads nowhere
+counts as a file, so that it is reported as a failed item and not passed over in silence. Pipes, sockets and
+devices are no files.
+
+Memory is one sorted listing per level of the folder being walked: a million files in one folder take 80 MB.
+"""
+
+import fnmatch
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mpibatch.config.schema import Input
+from mpibatch.errors import InputError
+
+KEY = re.compile(r"\{([A-Za-z_]\w*)\}")
+_MAGIC = re.compile(rf"[*?[]|{KEY.pattern}")
+_BLOCK = 1 << 20  # bytes read from a manifest at a time
+
+
+def root_of(spec: Input) -> str:
+    """The folder that payloads are relative to: told from the job file alone, without the file system."""
+    if spec.manifest is not None:
+        return os.path.dirname(spec.manifest)
+    fixed = [_split(path)[0] for path in spec.paths]
+    return os.path.commonpath(fixed) if fixed else "/"
+
+
+def find(spec: Input) -> Iterator[bytes]:
+    """Absolute paths of all files of an input, in order. Raises InputError where a path names nothing."""
+    if spec.manifest is not None:
+        yield from _from_manifest(spec, spec.manifest)
+    for path in spec.paths:
+        yield from _from_path(spec, path)
+
+
+def _from_path(spec: Input, path: str) -> Iterator[bytes]:
+    name = os.fsencode(path.rstrip("/") or "/")
+    if os.path.isdir(name):
+        found, missed = _walk(spec, name, _EVERYTHING), "the folder holds no files"
+    elif os.path.lexists(name):
+        found, missed = iter([name]), ""
+    elif _MAGIC.search(path):
+        fixed, pattern = _split(path)
+        found, missed = _walk(spec, os.fsencode(fixed), _glob(pattern)), "nothing matches"
+        if not os.path.isdir(fixed):
+            raise _nothing(spec, path, "nothing matches")
+    else:
+        raise _nothing(spec, path, "there is no such file or folder")
+    empty = True
+    for file in found:
+        empty = False
+        yield file
+    if empty:
+        raise _nothing(spec, path, missed)
+
+
+def _split(path: str) -> tuple[str, str]:
+    """The fixed folder of a glob and the rest; a path that is no glob is all fixed."""
+    parts = path.rstrip("/").split("/")
+    for position, part in enumerate(parts):
+        if _MAGIC.search(part):
+            return "/".join(parts[:position]) or "/", "/".join(parts[position:])
+    return "/".join(parts) or "/", ""
+
+
+def _nothing(spec: Input, path: str, reason: str) -> InputError:
+    where = _split(path)[0]
+    while not os.path.exists(where) and where not in ("", "/"):
+        where = os.path.dirname(where)
+    advice = [f"the nearest folder that exists is {where!r}"] if where != path else []
+    advice.append("relative paths are relative to the job file")
+    if _MAGIC.search(path) and "**" not in path:
+        advice.append("'*' does not cross folders, '**' does")
+    return InputError(f"input {spec.name!r}: {reason}: {path!r}\n  Check it: {'; '.join(advice)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """A glob, matched folder by folder: a state is the number of path components matched so far.
+
+    parts: one regular expression a component; None is `**`
+    """
+
+    parts: tuple[re.Pattern[str] | None, ...]
+
+    def start(self) -> frozenset[int]:
+        return self._close({0})
+
+    def enter(self, states: frozenset[int], folder: str) -> frozenset[int]:
+        """The states inside `folder`; empty if nothing below it can match."""
+        after = set()
+        for state in states:
+            part = self.parts[state]
+            if part is None:
+                if not folder.startswith("."):
+                    after.add(state)
+            elif state < len(self.parts) - 1 and part.match(folder):
+                after.add(state + 1)
+        return self._close(after)
+
+    def takes(self, states: frozenset[int], file: str) -> bool:
+        last = len(self.parts) - 1
+        if last not in states:
+            return False
+        part = self.parts[last]
+        return not file.startswith(".") if part is None else part.match(file) is not None
+
+    def _close(self, states: set[int]) -> frozenset[int]:
+        """`**` may match no folder at all, so its successor is reached with it."""
+        for first in sorted(states):
+            state = first
+            while state < len(self.parts) - 1 and self.parts[state] is None:
+                state += 1
+                states.add(state)
+        return frozenset(states)
+
+
+class _Everything:
+    """What a folder means: all files below it, hidden ones too."""
+
+    def start(self) -> frozenset[int]:
+        return frozenset({0})
+
+    def enter(self, states: frozenset[int], folder: str) -> frozenset[int]:
+        return states
+
+    def takes(self, states: frozenset[int], file: str) -> bool:
+        return True
+
+
+_EVERYTHING = _Everything()
+
+
+def _glob(pattern: str) -> _Pattern:
+    return _Pattern(tuple(None if part == "**" else _component(part) for part in pattern.split("/") if part))
+
+
+def _component(part: str) -> re.Pattern[str]:
+    pieces = re.split(r"\{[A-Za-z_]\w*\}", part)
+    # fnmatch closes each expression with an end anchor, which only the whole component may have.
+    expression = ".+".join(
+        fnmatch.translate(piece).removesuffix(r"\Z").removesuffix(r"\z") for piece in pieces
+    )
+    hidden = "" if part.startswith(".") else r"(?!\.)"
+    return re.compile(f"{hidden}(?s:{expression})\\Z")
+
+
+def _walk(spec: Input, top: bytes, wanted: _Pattern | _Everything) -> Iterator[bytes]:
+    """Wanted files below `top`, bytewise. Folder names sort with their "/", as whole paths do."""
+    prefix = top.rstrip(b"/") + b"/"
+    states = wanted.start()
+    pending = [(prefix, states, _listing(spec, prefix, wanted, states))]
+    while pending:
+        prefix, states, names = pending[-1]
+        if not names:
+            pending.pop()
+            continue
+        path = prefix + names.pop()
+        if not path.endswith(b"/"):
+            yield path
+        elif not _leads_back(path, [folder for folder, _, _ in pending]):
+            inside = wanted.enter(states, os.fsdecode(path[len(prefix) : -1]))
+            pending.append((path, inside, _listing(spec, path, wanted, inside)))
+
+
+def _listing(
+    spec: Input, folder: bytes, wanted: _Pattern | _Everything, states: frozenset[int]
+) -> list[bytes]:
+    """Names of wanted files and of folders ("/" appended) that may hold some, last first: to be popped."""
+    names = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = os.fsdecode(entry.name)
+                if _is_folder(entry):
+                    if wanted.enter(states, name):
+                        names.append(entry.name + b"/")
+                elif wanted.takes(states, name) and (
+                    entry.is_file(follow_symlinks=False) or entry.is_symlink()
+                ):
+                    names.append(entry.name)
+    except OSError as error:
+        where = os.fsdecode(folder)
+        raise InputError(
+            f"input {spec.name!r}: the folder {where!r} cannot be listed: {error.strerror}"
+        ) from error
+    names.sort(reverse=True)
+    return names
+
+
+def _is_folder(entry: os.DirEntry[bytes]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _leads_back(folder: bytes, above: list[bytes]) -> bool:
+    if not os.path.islink(folder[:-1]):
+        return False
+    here = os.stat(folder)
+    return any(os.path.samestat(here, os.stat(other)) for other in above)
+
+
+def _from_manifest(spec: Input, manifest: str) -> Iterator[bytes]:
+    """Paths of a manifest, relative to its folder, blank lines left out; a missing file fails later.
+
+    One path a line ("\\n" or "\\r\\n"; a UTF-8 byte order mark is dropped). A manifest that holds a NUL byte
+    near its start, or is named *.nul, is NUL-separated instead (`find -print0`): the way for names with
+    newlines in them.
+    """
+    folder = os.fsencode(os.path.dirname(manifest))
+    empty = True
+    try:
+        for name in _entries(manifest):
+            if name:
+                empty = False
+                yield os.path.join(folder, name)
+    except OSError as error:
+        raise InputError(
+            f"input {spec.name!r}: the manifest {manifest!r} cannot be read: {error.strerror}\n"
+            "  Check it: relative paths are relative to the job file."
+        ) from error
+    if empty:
+        raise InputError(f"input {spec.name!r}: the manifest {manifest!r} lists no paths")
+
+
+def _entries(manifest: str) -> Iterator[bytes]:
+    with open(manifest, "rb") as file:
+        start = file.read(_BLOCK)
+        by_nul = manifest.endswith(".nul") or b"\0" in start
+        file.seek(3 if start.startswith(b"\xef\xbb\xbf") and not by_nul else 0)
+        if not by_nul:
+            for line in file:
+                yield line.removesuffix(b"\n").removesuffix(b"\r")
+            return
+        rest = b""
+        while block := file.read(_BLOCK):
+            *names, rest = (rest + block).split(b"\0")
+            yield from names
+        yield rest
