@@ -3,8 +3,8 @@
     scikit-learn's 1,797 scans, 8x8 --enlarge--> data/digit_NNNN.png, 28x28 --"train"--> model/digits.keras
                                                  labels.csv: file, label, split --"test"--> accuracy, printed
 
-All of it is committed, so the job runs without this script. The images and labels come out the same every time;
-the weights do so for one version of TensorFlow on one kind of processor.
+All of it is committed, so the job runs without this script. The images and labels come out the same every
+time; the weights do so for one version of TensorFlow on one kind of processor.
 
     python jobs/digits/prepare.py        # needs tensorflow and scikit-learn; about a minute on two cores
 """
@@ -123,7 +123,7 @@ def save(model: tf.keras.Model) -> None:
             archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)  # ZipInfo: a fixed date
 
 
-# Settings that came after Keras 3.0. Its layers refuse a name that they do not know, even with an empty value.
+# Settings that came after Keras 3.0, whose layers refuse a name that they do not know, even with no value.
 NEWER_SETTINGS = {"quantization_config", "input_axes", "output_axes", "optional", "ragged"}
 
 

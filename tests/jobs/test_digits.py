@@ -1,4 +1,4 @@
-"""The digits job's own files: its entry script as a plain module, its check, and labels that match the images."""
+"""The digits job's own files: the entry script as a plain module, the check, the labels."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ import pytest
 
 JOB = Path(__file__).parents[2] / "jobs" / "digits"
 
-# What an executor does: the script's folder importable, sys.argv of the job, init() once, run() per mini-batch.
+# As in an executor: the script's folder importable, sys.argv of the job, init() once, run() per mini-batch.
 DRIVER = """
 import json, sys
 sys.path.insert(0, {folder!r})
