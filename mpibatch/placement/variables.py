@@ -83,7 +83,7 @@ RANK_VARIABLES = (
 NOT_FOR_EXECUTORS = re.compile(
     r"(OMPI|PMIX|PMI|PMI2|PRTE|PALS|HYDRA|HYDI|MV2_COMM_WORLD)_.*"
     r"|MPI_LOCAL(RANKID|NRANKS)"
-    r"|SLURM_(STEP|SRUN|PMI2|PMIX[0-9]?)_.*"
+    r"|SLURM_(STEP|SRUN|PMI2|PMIXP?)_.*"
     r"|SLURM_(PROCID|LOCALID|NODEID|STEPID|GTIDS|TASK_PID|MPI_TYPE)"
     r"|SLURM_(NTASKS|NPROCS|TASKS_PER_NODE|NTASKS_PER_[A-Z]+)"
 )
@@ -116,7 +116,7 @@ NO_DEVICE = {CUDA: "-1", HIP: "-1", ROCR: "-1"}
 # Slurm's words for GPUs that it bound to single tasks: such a task's devices are its own, whatever their
 # indices.
 GPUS_PER_TASK = "SLURM_GPUS_PER_TASK"
-GPU_BINDINGS = ("SLURM_GPU_BIND", "SLURM_TRES_BIND")
+GPU_BINDINGS = ("SLURMD_TRES_BIND", "SLURM_TRES_BIND", "SLURM_GPU_BIND")
 BINDS_TO_TASKS = re.compile(r"(per_task|single|map_gpu):")
 
 

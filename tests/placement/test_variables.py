@@ -52,6 +52,7 @@ STEP = BATCH_SCRIPT | {
     "SLURM_LOCALID": "1",
     "SLURM_NODEID": "1",
     "SLURM_SRUN_COMM_PORT": "41000",
+    "SLURM_PMIXP_ABORT_AGENT_PORT": "41001",
 }
 PTY_SHELL = STEP | {
     "SLURM_STEP_NUM_TASKS": "1",
@@ -121,10 +122,11 @@ def test_executors_see_no_launcher_but_the_job_they_run_in() -> None:
     [
         (STEP, False),
         (STEP | {"SLURM_GPUS_PER_TASK": "1"}, True),
-        (STEP | {"SLURM_TRES_BIND": "gres/gpu:per_task:1"}, True),
+        (STEP | {"SLURMD_TRES_BIND": "gpu:per_task:1"}, True),  # what a task of srun --gpus-per-task=1 has
+        (STEP | {"SLURMD_TRES_BIND": "gpu:map_gpu:1,0"}, True),
         (STEP | {"SLURM_GPU_BIND": "single:2"}, True),
-        (STEP | {"SLURM_GPU_BIND": "closest"}, False),
-        (STEP | {"SLURM_GPUS_PER_TASK": "1", "SLURM_GPU_BIND": "none"}, False),
+        (STEP | {"SLURMD_TRES_BIND": "gpu:closest"}, False),
+        (STEP | {"SLURM_GPUS_PER_TASK": "1", "SLURMD_TRES_BIND": "gpu:none"}, False),
         (STEP | OPEN_MPI | {"SLURM_GPUS_PER_TASK": "1"}, False),
         (BATCH_SCRIPT | {"SLURM_GPUS_PER_TASK": "1"}, False),
     ],
