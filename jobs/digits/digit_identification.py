@@ -1,7 +1,7 @@
 """Entry script: which digit is on each image.
 
 `init()` loads the network once per executor; `run()` is called with a list of image paths and returns one
-line per image, "<file name>: <digit>". Nothing in here knows of mpibatch: ParallelRunStep takes the same script.
+line per image, "<file name>: <digit>". Nothing here knows of mpibatch: ParallelRunStep takes the same script.
 """
 
 import argparse

@@ -1,0 +1,1 @@
+"""Which GPU and which cores a rank owns."""
