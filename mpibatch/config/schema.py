@@ -60,8 +60,8 @@ class Size:
 class Input:
     """One input: absolute paths, globs, folders or fsspec URLs in `paths`, or a `manifest` that lists such.
 
-    Next to a glob, the job file's own folder has its glob characters escaped. A path that exists under its very
-    name is no glob: look for that first.
+    Next to a glob, the glob characters of the job file's own folder are escaped. A path that exists under its
+    very name is no glob: look for that first.
     """
 
     name: str
