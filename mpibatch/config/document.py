@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from mpibatch.config.problems import Key, Problems, escape, show
+from mpibatch.config.problems import Key, Problems, escape, show, spell
 from mpibatch.errors import JobFileError
 
 _LARGEST_FILE = 16 * 1024**2
@@ -56,8 +56,7 @@ def drop_unusable(tree: object, key: Key, problems: Problems) -> object:
         if isinstance(name, str) and _usable(name):
             kept[name] = drop_unusable(value, (*key, name), problems)
         else:
-            within = f"within {'.'.join(str(part) for part in key)}" if key else "at the top"
-            problems.say(f"the key {show(name)} {within} is no plain text; put it in quotes")
+            problems.say(f"{spell(key)} has the key {show(name)}, which is no text; put it in quotes")
     return kept
 
 

@@ -30,7 +30,8 @@ class Problems:
         self.messages.append(f"{spell(key)} {message}")
 
     def wrong(self, key: Key, value: object, allowed: str) -> None:
-        self.add(key, f"is {show(value)}; it must be {allowed}")
+        default = ", or be left out for its default" if value is None else ""
+        self.add(key, f"is {show(value)}; it must be {allowed}{default}")
 
     def say(self, message: str) -> None:
         """A problem of no single key."""
@@ -83,10 +84,10 @@ def show(value: object) -> str:
 
 
 def escape(text: str) -> str:
-    """Text on one line with everything unprintable escaped, at most some hundred characters of it."""
+    """Text on one line with everything unprintable escaped, at most 1000 characters of it."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text[:300]
+        for character in text[:1000]
     )
 
 

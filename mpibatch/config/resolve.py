@@ -201,9 +201,9 @@ def _side(name: str, fields: SideInputFields, folder: str, problems: Problems) -
     path = absolute(folder, fields.get("path", ""))
     if _require(fields, key, "path", "it is the file or folder that the script uses", problems):
         if _URL.match(fields["path"]):
-            problems.wrong((*key, "path"), fields["path"], "a local file or folder, not a URL")
+            problems.wrong(key, fields["path"], "a local file or folder, not a URL")
         elif not os.path.exists(path):
-            problems.add((*key, "path"), f"is {show(fields['path'])}, but there is no {show(path)}")
+            problems.add(key, f"is {show(fields['path'])}, but there is no {show(path)}")
     return SideInput(name, path, fields.get("stage", Stage.NONE))
 
 
@@ -255,7 +255,7 @@ def _size(fields: ConfigFields, inputs: tuple[Input, ...], problems: Problems) -
     try:
         return parse_size(value, kinds[0])
     except ValueError as error:
-        problems.wrong(key, value, f"{error} for inputs of type {kinds[0]}")
+        problems.wrong(key, value, f"{error} (its inputs are of type {kinds[0]})")
         return None
 
 

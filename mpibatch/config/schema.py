@@ -58,10 +58,10 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One input. `paths` are absolute paths, globs or folders, or fsspec URLs; `manifest` lists paths.
+    """One input: absolute paths, globs, folders or fsspec URLs in `paths`, or a `manifest` that lists such.
 
-    A glob's characters in the name of the job file's own folder are escaped in `paths`: look for a file of that
-    very name first, and for what the pattern matches then.
+    Next to a glob, the glob characters of the job file's own folder are escaped. A path that exists under its
+    very name is no glob: look for that first.
     """
 
     name: str
@@ -135,7 +135,7 @@ class ParallelRunConfig:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One step, ready to run. `arguments` still hold `${{ side_inputs.X }}` of side inputs staged to nodes."""
+    """One step, ready to run. `arguments` still hold `${{ side_inputs.X }}` of those staged to nodes."""
 
     file: str  # absolute path of the job file
     name: str

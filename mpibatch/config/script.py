@@ -15,7 +15,7 @@ _CONTRACT = "an entry script defines run(mini_batch) or run(mini_batch, context)
 
 
 def locate(source_directory: str, entry_script: str) -> str:
-    """The absolute path of a script given as a path or a dotted module. Raises ScriptError if it is missing."""
+    """The absolute path of a script given as a path or a dotted module. Raises ScriptError without one."""
     if not os.path.isdir(source_directory):
         raise ScriptError(f"the source_directory {show(source_directory)} is no folder")
     if entry_script.endswith(".py") or "/" in entry_script:
@@ -39,15 +39,17 @@ def inspect(path: str) -> None:
         if any(name == "*" for name, _ in bindings) or _declared_global(tree):
             return
         guess = nearest("run", [name for name, _ in bindings])
-        raise ScriptError(f"{path} has no run{f' (it has {escape(guess)})' if guess else ''}; {_CONTRACT}")
+        raise ScriptError(
+            f"{escape(path)} has no run{f' (it has {escape(guess)})' if guess else ''}; {_CONTRACT}"
+        )
     match runs[-1]:
         case ast.AsyncFunctionDef() as function:
             raise ScriptError(
-                f"{path}:{function.lineno}: run is `async def`, but is called plainly; {_CONTRACT}"
+                f"{escape(path)}:{function.lineno}: run is `async def`, but is called plainly; {_CONTRACT}"
             )
         case ast.FunctionDef(decorator_list=[]) as function if not _takes_a_mini_batch(function.args):
             raise ScriptError(
-                f"{path}:{function.lineno}: run cannot be called with a mini-batch; {_CONTRACT}"
+                f"{escape(path)}:{function.lineno}: run cannot be called with a mini-batch; {_CONTRACT}"
             )
 
 
@@ -60,13 +62,13 @@ def _compile(path: str) -> ast.Module:
             tree = ast.parse(source, path)
             compile(tree, path, "exec", dont_inherit=True)
     except OSError as error:
-        raise ScriptError(f"{path} cannot be read: {error.strerror}") from None
+        raise ScriptError(f"{escape(path)} cannot be read: {error.strerror}") from None
     except SyntaxError as error:
-        where = f"{path}:{error.lineno}" if error.lineno else path
+        where = f"{escape(path)}:{error.lineno}" if error.lineno else escape(path)
         raise ScriptError(f"{where}: {type(error).__name__}: {escape(error.msg)}") from None
     except (ValueError, RecursionError, MemoryError) as error:  # NUL bytes; nesting beyond the parser's means
         raise ScriptError(
-            f"{path} is no Python source: {type(error).__name__}: {escape(str(error))}"
+            f"{escape(path)} is no Python source: {type(error).__name__}: {escape(str(error))}"
         ) from None
     return tree
 

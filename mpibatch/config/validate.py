@@ -25,7 +25,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from typing_extensions import TypedDict  # pydantic takes typing's own only from Python 3.12 on
 
 from mpibatch.config.parameters import as_text
-from mpibatch.config.problems import Key, Problems, meant, show, spell
+from mpibatch.config.problems import Key, Problems, nearest, show, spell
 from mpibatch.config.schema import JOB_NAME, Device, InputType, OutputAction, QuotedNewlines, Stage
 from mpibatch.config.units import LARGEST
 
@@ -214,20 +214,24 @@ def check_shape(data: dict[str, object], problems: Problems) -> JobFields:
     data = copy.deepcopy(data)
     for key in problems.keys:
         _cut(data, key)
+    sections: set[Key] = set()
     while True:
         try:
             return _ADAPTER.validate_python(data)
         except ValidationError as error:
             found = [(*_find(data, detail["loc"]), detail) for detail in error.errors(include_url=False)]
             for key, value, detail in found:
-                _report(key, value, detail, problems)
+                _report(key, value, detail, sections, problems)
                 _cut(data, key)
 
 
-def _report(key: Key, value: object, detail: ErrorDetails, problems: Problems) -> None:
+def _report(key: Key, value: object, detail: ErrorDetails, sections: set[Key], problems: Problems) -> None:
+    """`sections`: those whose valid keys were listed before, which is not repeated."""
     match detail["type"]:
         case "extra_forbidden":
-            problems.add(key, f"is unknown; {_advice(key)}")
+            listed = key[:-1] in sections
+            sections.add(key[:-1])
+            problems.add(key, f"is unknown; {_advice(key, listed)}")
         case _ if detail["type"] == _NOT_ALLOWED:
             problems.wrong(key, value, detail["msg"])
         case "list_type":
@@ -240,13 +244,15 @@ def _report(key: Key, value: object, detail: ErrorDetails, problems: Problems) -
             problems.add(key, f"is {show(value)}: {detail['msg']}")
 
 
-def _advice(key: Key) -> str:
+def _advice(key: Key, listed: bool) -> str:
     """For an unknown key: the key of that name elsewhere, or the nearest one here; and all valid ones."""
     name = str(key[-1])
-    here = _section(key[:-1])
+    valid = _section(key[:-1])
     homes = [spell((*parent, name)) for parent, fields in _SECTIONS if name in fields.__annotations__]
-    elsewhere = f"that key is {homes[0]}. " if homes else ""
-    return elsewhere + meant(name, here, "Valid here")
+    guess = homes[0] if homes else nearest(name, valid)
+    hints = [f"did you mean {guess}?"] if guess else []
+    hints += [f"Valid here: {', '.join(valid)}" if not listed else "Valid are those listed above"]
+    return " ".join(hints)
 
 
 _SECTIONS: list[tuple[Key, Any]] = [
