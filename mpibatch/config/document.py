@@ -37,9 +37,7 @@ def read_document(path: str) -> dict[Any, Any]:
     if data is None:
         raise JobFileError(path, ["it is empty; `mpibatch init NAME` writes a job file to begin with"])
     if not isinstance(data, dict):
-        raise JobFileError(
-            path, [f"it holds {show(data)}; a job file is a mapping that begins with `name: ...`"]
-        )
+        raise JobFileError(path, [f"it holds {show(data)}; a job file is a mapping that begins with `name: ...`"])
     return data
 
 
@@ -81,9 +79,7 @@ class _Loader(yaml.SafeLoader):
             line = name.start_mark.line + 1
             same = (name.tag, name.value)
             if same in lines:
-                self.problems.append(
-                    f"line {line}: the key {show(name.value)} was already given on line {lines[same]}"
-                )
+                self.problems.append(f"line {line}: the key {show(name.value)} was already given on line {lines[same]}")
             lines[same] = line
         return node
 

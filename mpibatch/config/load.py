@@ -25,9 +25,7 @@ def load_job(path: str | Path, sets: Sequence[str] = ()) -> Job:
 def job_from_data(data: dict[Any, Any], path: str, sets: Sequence[str] = ()) -> Job:
     """The job in `data`; `path` is the job file's, which relative paths are relative to."""
     if "steps" in data:
-        raise JobFileError(
-            path, ["it has `steps:`: pipelines are not built yet; give each step its own file"]
-        )
+        raise JobFileError(path, ["it has `steps:`: pipelines are not built yet; give each step its own file"])
     problems = Problems()
     file = os.path.abspath(path)
     tree = cast(dict[str, object], drop_unusable(data, (), problems))

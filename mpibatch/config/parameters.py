@@ -95,14 +95,10 @@ class References:
         if key[0] == "side_inputs":
             raise LookupError("refers to a side input, which side inputs themselves cannot do")
         if name not in self.side_inputs:
-            raise LookupError(
-                f"refers to the unknown side input {show(name)}; {meant(name, self.side_inputs)}"
-            )
+            raise LookupError(f"refers to the unknown side input {show(name)}; {meant(name, self.side_inputs)}")
         path = self.side_inputs[name]
         if path is None and key[0] != "arguments":
-            raise LookupError(
-                f"refers to side input {show(name)}, which with `stage: node` only arguments can"
-            )
+            raise LookupError(f"refers to side input {show(name)}, which with `stage: node` only arguments can")
         return reference if path is None else path
 
 

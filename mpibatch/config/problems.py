@@ -112,9 +112,7 @@ def printable(name: str) -> str:
 
 
 def _number(value: float) -> str:
-    if (
-        isinstance(value, int) and value.bit_length() > 200
-    ):  # printing a huge int is slow, and past a limit an error
+    if isinstance(value, int) and value.bit_length() > 200:  # printing a huge int is slow, and past a limit an error
         return "an enormous number"
     return repr(value)
 

@@ -58,16 +58,12 @@ def side_paths(section: object, folder: str) -> dict[str, str | None]:
     return {name: _side_path(entry, folder) for name, entry in entries.items()}
 
 
-def resolve(
-    fields: JobFields, file: str, shown: str, parameters: dict[str, Scalar], problems: Problems
-) -> Job:
+def resolve(fields: JobFields, file: str, shown: str, parameters: dict[str, Scalar], problems: Problems) -> Job:
     """The job in `file`, or a JobFileError for the path as the user wrote it with all problems there are."""
     folder = os.path.dirname(file)
     _require(fields, (), "name", "a job has a name", problems)
     inputs = tuple(_input(name, entry, folder, problems) for name, entry in fields.get("inputs", {}).items())
-    side_inputs = tuple(
-        _side(name, entry, folder, problems) for name, entry in fields.get("side_inputs", {}).items()
-    )
+    side_inputs = tuple(_side(name, entry, folder, problems) for name, entry in fields.get("side_inputs", {}).items())
     output = absolute(folder, fields.get("output", "runs"))
     if os.path.lexists(output) and not os.path.isdir(output):
         problems.add(("output",), f"is {show(output)}, which is no folder")
@@ -107,30 +103,22 @@ def _check_source_of_work(fields: JobFields, problems: Problems) -> None:
     count: Key = (*CONFIG, "mini_batch_count")
     if counted and fields.get("inputs"):
         problems.add(count, "cannot be combined with inputs: it is for jobs without input")
-    elif (
-        not counted and not fields.get("inputs") and not problems.hit(("inputs",)) and not problems.hit(count)
-    ):
+    elif not counted and not fields.get("inputs") and not problems.hit(("inputs",)) and not problems.hit(count):
         problems.add(("inputs",), "is missing; without input, give parallel_run_config.mini_batch_count")
     sized = config.get("mini_batch_size") is not None
     keyed = bool(config.get("partition_keys"))
     if sized and keyed:
-        problems.add(
-            (*CONFIG, "mini_batch_size"), "cannot be combined with partition_keys; keep one of the two"
-        )
+        problems.add((*CONFIG, "mini_batch_size"), "cannot be combined with partition_keys; keep one of the two")
     for name, given in [("mini_batch_size", sized), ("partition_keys", keyed)]:
         if counted and given:
-            problems.add(
-                (*CONFIG, name), "cannot be combined with mini_batch_count, which has no input to cut"
-            )
+            problems.add((*CONFIG, name), "cannot be combined with mini_batch_count, which has no input to cut")
 
 
 def _input(name: str, fields: InputFields, folder: str, problems: Problems) -> Input:
     key: Key = ("inputs", name)
     _check_name(key, name, problems)
     typed = _require(fields, key, "type", "it is files, csv, jsonl, parquet or hdf5", problems)
-    _require(
-        fields, key, "path", "it is a path, a glob, a folder, a list of these, or {manifest: FILE}", problems
-    )
+    _require(fields, key, "path", "it is a path, a glob, a folder, a list of these, or {manifest: FILE}", problems)
     kind = fields.get("type", InputType.FILES)
     for option, kinds in _BELONGS.items():
         if typed and option in fields and kind not in kinds:
@@ -172,17 +160,13 @@ def _check_csv(key: Key, options: dict[str, Any], paths: tuple[str, ...], proble
     if "delimiter" not in options and tabbed == {True}:
         options["delimiter"] = "\t"
     elif "delimiter" not in options and len(tabbed) == 2:
-        problems.add(
-            (*key, "delimiter"), "is missing; .tsv and other files are mixed, so it cannot be guessed"
-        )
+        problems.add((*key, "delimiter"), "is missing; .tsv and other files are mixed, so it cannot be guessed")
     if options.get("delimiter", ",") == options.get("quote", '"'):
         problems.add((*key, "delimiter"), "is the same as quote")
     try:
         "".encode(options.get("encoding", "utf-8"))
     except (LookupError, ValueError):
-        problems.wrong(
-            (*key, "encoding"), options["encoding"], "a text encoding that Python knows, such as utf-8"
-        )
+        problems.wrong((*key, "encoding"), options["encoding"], "a text encoding that Python knows, such as utf-8")
 
 
 def _side_path(entry: object, folder: str) -> str | None:
@@ -207,9 +191,7 @@ def _side(name: str, fields: SideInputFields, folder: str, problems: Problems) -
     return SideInput(name, path, fields.get("stage", Stage.NONE))
 
 
-def _config(
-    fields: ConfigFields, inputs: tuple[Input, ...], folder: str, problems: Problems
-) -> ParallelRunConfig:
+def _config(fields: ConfigFields, inputs: tuple[Input, ...], folder: str, problems: Problems) -> ParallelRunConfig:
     values: dict[str, Any] = dict(fields)
     values["source_directory"] = absolute(folder, fields.get("source_directory", "."))
     values["entry_script"] = fields.get("entry_script", "")
@@ -227,9 +209,7 @@ def _config(
             values[option] = None
     for variable in values.get("environment_variables", {}):
         if not variable or "=" in variable:
-            problems.add(
-                (*CONFIG, "environment_variables", variable), "is no name of an environment variable"
-            )
+            problems.add((*CONFIG, "environment_variables", variable), "is no name of an environment variable")
     return ParallelRunConfig(**values)
 
 
@@ -265,9 +245,7 @@ def _row_format(fields: ConfigFields, problems: Problems) -> RowFormat:
     plain = "/" not in name and name.isprintable() and len(os.fsencode(name)) <= 200
     suffix = PurePath(name).suffix
     if not plain or suffix not in _OUTPUT_SUFFIXES:
-        problems.wrong(
-            key, name, f"a plain file name that ends in {', '.join(_OUTPUT_SUFFIXES[:-1])} or .parquet"
-        )
+        problems.wrong(key, name, f"a plain file name that ends in {', '.join(_OUTPUT_SUFFIXES[:-1])} or .parquet")
     options = fields.get("append_row_format", {})
     for option in _CSV_ONLY:
         if option in options and suffix != ".csv" and not problems.hit(key):

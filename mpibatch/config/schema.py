@@ -105,9 +105,7 @@ class ParallelRunConfig:
 
     source_directory: str
     entry_script: str
-    mini_batch_size: Size | None = (
-        None  # None: a Parquet row group, an HDF5 chunk, or one of the next two keys
-    )
+    mini_batch_size: Size | None = None  # None: a Parquet row group, an HDF5 chunk, or one of the next two keys
     mini_batch_count: int | None = None
     partition_keys: tuple[str, ...] = ()
     error_threshold: int = 0

@@ -39,18 +39,14 @@ def inspect(path: str) -> None:
         if any(name == "*" for name, _ in bindings) or _declared_global(tree):
             return
         guess = nearest("run", [name for name, _ in bindings])
-        raise ScriptError(
-            f"{escape(path)} has no run{f' (it has {escape(guess)})' if guess else ''}; {_CONTRACT}"
-        )
+        raise ScriptError(f"{escape(path)} has no run{f' (it has {escape(guess)})' if guess else ''}; {_CONTRACT}")
     match runs[-1]:
         case ast.AsyncFunctionDef() as function:
             raise ScriptError(
                 f"{escape(path)}:{function.lineno}: run is `async def`, but is called plainly; {_CONTRACT}"
             )
         case ast.FunctionDef(decorator_list=[]) as function if not _takes_a_mini_batch(function.args):
-            raise ScriptError(
-                f"{escape(path)}:{function.lineno}: run cannot be called with a mini-batch; {_CONTRACT}"
-            )
+            raise ScriptError(f"{escape(path)}:{function.lineno}: run cannot be called with a mini-batch; {_CONTRACT}")
 
 
 def _compile(path: str) -> ast.Module:
@@ -67,9 +63,7 @@ def _compile(path: str) -> ast.Module:
         where = f"{escape(path)}:{error.lineno}" if error.lineno else escape(path)
         raise ScriptError(f"{where}: {type(error).__name__}: {escape(error.msg)}") from None
     except (ValueError, RecursionError, MemoryError) as error:  # NUL bytes; nesting beyond the parser's means
-        raise ScriptError(
-            f"{escape(path)} is no Python source: {type(error).__name__}: {escape(str(error))}"
-        ) from None
+        raise ScriptError(f"{escape(path)} is no Python source: {type(error).__name__}: {escape(str(error))}") from None
     return tree
 
 

@@ -65,9 +65,7 @@ def format_size(size: Size) -> str:
         case Unit.ROWS:
             return f"{size.value} rows"
         case Unit.BYTES:
-            unit = max(
-                (unit for unit in _BYTES if size.value % _BYTES[unit] == 0), key=lambda unit: _BYTES[unit]
-            )
+            unit = max((unit for unit in _BYTES if size.value % _BYTES[unit] == 0), key=lambda unit: _BYTES[unit])
             return f"{size.value // _BYTES[unit]}{unit.upper()}"
 
 

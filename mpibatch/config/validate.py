@@ -114,9 +114,7 @@ FloatFormat = Annotated[
     allowed('a format of one number, such as "%.3f"'),
 ]
 Argument = Annotated[str, BeforeValidator(_scalars_as_text), allowed("text, a number, or true or false")]
-Setting = Annotated[
-    str, BeforeValidator(_numbers_as_text), allowed("text or a number; put true and false in quotes")
-]
+Setting = Annotated[str, BeforeValidator(_numbers_as_text), allowed("text or a number; put true and false in quotes")]
 Types = dict[str, Text]
 
 

@@ -50,6 +50,8 @@ class Executor:
         self._datasets: list[Dataset] = [
             open_dataset(input, job.config.mini_batch_size, job.config.partition_keys) for input in job.inputs
         ]
+        for dataset, frozen in zip(self._datasets, spec.frozen, strict=True):
+            dataset.thaw(frozen)
         self._encoder: Encoder = open_encoder(
             job.config.append_row_file_name, job.config.append_row_format, job.config.output_action
         )

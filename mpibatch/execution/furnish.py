@@ -23,7 +23,9 @@ class Seat:
     placement: Placement
 
 
-def starter(job: Job, directory: RunDirectory, seat: Seat, inherited: Mapping[str, str]) -> Callable[[], Executor]:
+def starter(
+    job: Job, frozen: tuple[bytes, ...], directory: RunDirectory, seat: Seat, inherited: Mapping[str, str]
+) -> Callable[[], Executor]:
     """A function that starts one executor after another for this rank; log folders are made here. Raises OSError."""
     paths = {
         stream: directory.rank_log(stream, seat.host, seat.rank)
@@ -36,6 +38,7 @@ def starter(job: Job, directory: RunDirectory, seat: Seat, inherited: Mapping[st
     def describe(descriptors: Descriptors) -> ExecutorSpec:
         return ExecutorSpec(
             job=job,
+            frozen=frozen,
             arguments=job.arguments,
             rank=seat.rank,
             host=seat.host,

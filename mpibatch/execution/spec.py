@@ -12,10 +12,17 @@ DUMP_SIGNAL = signal.SIGRTMIN + 7  # faulthandler writes all stacks on it, in C,
 
 @dataclass(frozen=True, slots=True)
 class ExecutorSpec:
-    """arguments: of the script, nothing left to substitute; queue, results, slot: inherited descriptors;
-    cores: CPU numbers to bind to, empty for all that are allowed; script_log: path of entry_script_log."""
+    """One executor's.
+
+    frozen:     what each input's dataset found out while planning
+    arguments:  of the script, nothing left to substitute
+    cores:      CPU numbers to bind to, empty for all that are allowed
+    script_log: path of entry_script_log
+    queue, results, slot: inherited descriptors
+    """
 
     job: Job
+    frozen: tuple[bytes, ...]
     arguments: tuple[str, ...]
     rank: int
     host: str
@@ -26,12 +33,14 @@ class ExecutorSpec:
     slot: int
 
     def to_json(self) -> str:
-        fields = {name: getattr(self, name) for name in self.__slots__ if name != "job"}
-        return json.dumps({**fields, "job": to_json(self.job)})
+        fields = {name: getattr(self, name) for name in self.__slots__ if name not in ("job", "frozen")}
+        frozen = [data.hex() for data in self.frozen]
+        return json.dumps({**fields, "job": to_json(self.job), "frozen": frozen})
 
     @staticmethod
     def from_json(text: str) -> "ExecutorSpec":
         fields = json.loads(text)
         for name in ("arguments", "cores"):
             fields[name] = tuple(fields[name])
+        fields["frozen"] = tuple(bytes.fromhex(data) for data in fields["frozen"])
         return ExecutorSpec(**{**fields, "job": from_json(fields["job"])})

@@ -46,9 +46,7 @@ def list_with_nvidia_smi() -> str:
     if program is None:
         return ""
     try:
-        done = subprocess.run(
-            [program, "-L"], capture_output=True, text=True, timeout=NVIDIA_SMI_TIMEOUT, check=False
-        )
+        done = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=NVIDIA_SMI_TIMEOUT, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout if done.returncode == 0 else ""

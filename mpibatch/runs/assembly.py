@@ -70,7 +70,7 @@ class Assembly:
         self._failed_bytes = 0
         self.frontier = 0
         self._refusals: dict[int, list[Failure]] = {}
-        self.refused: list[int] = []  # successes that did not fit the file's schema; the caller tells the scheduler
+        self._refused: list[int] = []
 
     @property
     def position(self) -> Position:
@@ -94,6 +94,11 @@ class Assembly:
             budget -= int(lengths[last - 1 - self.frontier]) + 1
             self._take(last)
         return True
+
+    def take_refused(self) -> list[int]:
+        """For each success refused since the last call, since it did not fit the file's schema, its items."""
+        refused, self._refused = self._refused, []
+        return refused
 
     def finish(self) -> None:
         """Everything is final and copied: makes what is made at the end, and closes. Raises RunDirectoryError."""
@@ -145,7 +150,7 @@ class Assembly:
             self._fitting.add(schema)
 
     def _refuse(self, index: int, why: str) -> None:
-        self.refused.append(index)
+        self._refused.append(int(self._outcomes.table["succeeded"][index]))
         self._refusals[index] = [Failure(Cause.WRONG_RETURN.name.lower(), why)]
         entry = self._outcomes.table[index]
         entry["row_bytes"], entry["failure_bytes"] = 0, max(1, entry["failure_bytes"])

@@ -7,6 +7,7 @@
 A million mini-batches are a million rows in Arrow memory, not a million Python objects.
 """
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from mpibatch.errors import RunDirectoryError
 from mpibatch.types import UNKNOWN, Map, MiniBatch, MiniBatches, Slice
 
 CHUNK = 16384
+FROZEN = b"mpibatch.frozen"
 SCHEMA = pa.schema(
     [
         ("dataset", pa.int16()),
@@ -31,30 +33,40 @@ SCHEMA = pa.schema(
 
 
 class Plan:
-    """All mini-batches; `chunks` are record batches of CHUNK rows each, the last one maybe shorter."""
+    """All mini-batches.
 
-    def __init__(self, chunks: list[pa.RecordBatch]) -> None:
+    chunks: record batches of CHUNK rows each, the last one maybe shorter
+    frozen: what each dataset found out while it planned, for Dataset.thaw
+    """
+
+    def __init__(self, chunks: list[pa.RecordBatch], frozen: tuple[bytes, ...]) -> None:
         self._chunks = chunks
+        self.frozen = frozen
         self.total = sum(chunk.num_rows for chunk in chunks)
 
     @staticmethod
     def build(datasets: Sequence[Dataset], map: Map[object, object]) -> "Plan":
         """Plans every input by itself, in their order. Raises InputError."""
         slices = ((place, slice) for place, dataset in enumerate(datasets) for slice in dataset.plan(map))
-        return Plan(list(_chunks(slices)))
+        chunks = list(_chunks(slices))
+        return Plan(chunks, tuple(dataset.freeze() for dataset in datasets))
 
     @staticmethod
     def read(path: Path) -> "Plan":
         """The plan of a run to go on with. Raises RunDirectoryError."""
         try:
-            table = pq.read_table(path, schema=SCHEMA)
-        except (OSError, pa.ArrowException) as error:
+            table = pq.read_table(path)
+            metadata = table.schema.metadata or {}
+            frozen = json.loads(metadata[FROZEN])
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise RunDirectoryError(f"cannot read the plan {path}: {error}") from error
-        return Plan(table.combine_chunks().to_batches(max_chunksize=CHUNK))
+        batches = table.select(SCHEMA.names).combine_chunks().to_batches(max_chunksize=CHUNK)
+        return Plan(batches, tuple(bytes.fromhex(text) for text in frozen))
 
     def write(self, path: Path) -> None:
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+        frozen = json.dumps([data.hex() for data in self.frozen]).encode()
+        with pq.ParquetWriter(temporary, SCHEMA.with_metadata({FROZEN: frozen}), compression="zstd") as writer:
             for chunk in self._chunks:
                 writer.write_batch(chunk)
         temporary.replace(path)

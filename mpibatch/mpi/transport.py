@@ -1,0 +1,117 @@
+"""Messages between ranks: frozen dataclasses in, frozen dataclasses out, never blocking.
+
+    send --pickle--> isend, completed by later calls          receive <-- improbe, mrecv
+
+Pickle is safe here: both ends are one program of one user, started together. Sends are non-blocking and every rank
+always receives, since two ranks that block in large sends to each other would hang. A run of one rank needs no MPI.
+"""
+
+import pickle
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+TAG = 7
+AT_MOST = 64  # messages taken in one go, so that what they cause is not put off
+
+
+class Transport(Protocol):
+    """One rank's way to the others."""
+
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def library(self) -> str:
+        """The MPI library and its version, for the record."""
+
+    @property
+    def sending(self) -> bool:
+        """Whether a send is under way: MPI makes progress only when it is called."""
+
+    def send(self, to: int, message: object) -> None: ...
+
+    def receive(self) -> list[tuple[int, Any]]:
+        """What has arrived, each with the rank that sent it."""
+
+    def gather_on_host(self, value: object) -> tuple[int, list[Any]]:
+        """This rank's place among the ranks of its host, and what each of them gave. All ranks call it together."""
+
+    def close(self) -> None:
+        """Completes what is under way. The last call."""
+
+
+class Solo:
+    """The one rank of a run that needs no MPI."""
+
+    rank = 0
+    size = 1
+    library = "none: one rank"
+    sending = False
+
+    def send(self, to: int, message: object) -> None:
+        raise AssertionError(f"no rank {to} in a run of one")
+
+    def receive(self) -> list[tuple[int, Any]]:
+        return []
+
+    def gather_on_host(self, value: object) -> tuple[int, list[Any]]:
+        return 0, [value]
+
+    def close(self) -> None:
+        pass
+
+
+class MpiTransport:
+    """Over a communicator of its own."""
+
+    def __init__(self, world: "MPI.Comm") -> None:
+        from mpi4py import MPI
+
+        self._mpi = MPI
+        self._comm = world.Dup()
+        self.rank = self._comm.Get_rank()
+        self.size = self._comm.Get_size()
+        self.library = MPI.Get_library_version().splitlines()[0].strip()
+        self._sends: deque[tuple[MPI.Request, bytes]] = deque()
+
+    @property
+    def sending(self) -> bool:
+        return bool(self._sends)
+
+    def send(self, to: int, message: object) -> None:
+        data = pickle.dumps(message, protocol=5)
+        self._sends.append((self._comm.Isend([data, self._mpi.BYTE], to, TAG), data))
+
+    def receive(self) -> list[tuple[int, Any]]:
+        self._complete()
+        status = self._mpi.Status()
+        messages: list[tuple[int, Any]] = []
+        while len(messages) < AT_MOST:
+            matched = self._comm.Improbe(self._mpi.ANY_SOURCE, TAG, status)
+            if matched is None:
+                break
+            data = bytearray(status.Get_count(self._mpi.BYTE))
+            matched.Recv([data, self._mpi.BYTE])
+            messages.append((status.Get_source(), pickle.loads(data)))
+        return messages
+
+    def gather_on_host(self, value: object) -> tuple[int, list[Any]]:
+        here = self._comm.Split_type(self._mpi.COMM_TYPE_SHARED)
+        values = here.allgather(value)
+        place = here.Get_rank()
+        here.Free()
+        return place, values
+
+    def close(self) -> None:
+        self._mpi.Request.Waitall([request for request, _ in self._sends])
+        self._sends.clear()
+
+    def _complete(self) -> None:
+        while self._sends and self._sends[0][0].Test():
+            self._sends.popleft()

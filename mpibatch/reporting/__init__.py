@@ -1,0 +1,1 @@
+"""What people read: readers of a run directory, and the words of what they find."""
