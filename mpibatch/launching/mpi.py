@@ -106,7 +106,7 @@ def command(mpi: Mpi, ranks: int, directory: Path, several_hosts: bool) -> list[
     if mpi.family is not Family.OPEN_MPI:
         return [mpi.mpirun, "-n", str(ranks), *rank]
     # cores are bound by mpibatch itself, and a rank on a busy core costs little
-    flags = ["--bind-to", "none", "--map-by", ":OVERSUBSCRIBE", "--quiet"]
+    flags = ["--bind-to", "none", "--map-by", ":OVERSUBSCRIBE"]
     if os.geteuid() == 0:
         flags.append("--allow-run-as-root")
     if not several_hosts:
