@@ -24,7 +24,7 @@ from mpibatch.datasets.base import Dataset, Loaded, LoadError
 from mpibatch.errors import ScriptError
 from mpibatch.execution import entry
 from mpibatch.execution.entry import EntryScript, context_of
-from mpibatch.execution.protocol import FRAME, FrameType, Task, unspill
+from mpibatch.execution.protocol import FRAME, FrameType, Task, unpack
 from mpibatch.execution.slot import Slot
 from mpibatch.execution.spec import DUMP_SIGNAL, ExecutorSpec
 from mpibatch.execution.trace import one_line, user_traceback
@@ -77,7 +77,8 @@ class Executor:
     def work(self, queue: socket.socket) -> None:
         """Takes tasks until the worker closes the queue."""
         while packet := queue.recv(LARGEST_PACKET_READ):
-            self._attempt(Task.decode(unspill(packet)))
+            for task in unpack(packet):
+                self._attempt(task)
 
     def shut_down(self) -> None:
         self._slot.enter(Phase.SHUTDOWN)
@@ -122,7 +123,6 @@ class Executor:
         )  # fmt: skip
         length = len(record) + len(encoded.data) + len(failure)
         self._send(FRAME.pack(FrameType.ATTEMPT, length) + record + encoded.data + failure)
-        slot.rest()
 
     def _load(self, task: Task) -> Loaded:
         loaded = self._datasets[task.mini_batch.dataset].load(task.mini_batch.payload)

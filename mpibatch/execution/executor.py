@@ -12,14 +12,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from mpibatch.execution import guardian
-from mpibatch.execution.protocol import FRAME, LARGEST_PACKET, FrameType, Task, spill_path, unspill
+from mpibatch.execution.protocol import FRAME, LARGEST_PACKET, FrameType, Task, pack, spill_path, unpack
 from mpibatch.execution.slot import Slot
 from mpibatch.execution.spec import DUMP_SIGNAL, ExecutorSpec
 
@@ -97,12 +96,12 @@ class Executor:
 
     # -- queue
 
-    def offer(self, task: Task) -> bool:
-        """Puts one task on the queue; False if it is full."""
-        packet = task.encode()
+    def offer(self, tasks: Sequence[Task]) -> bool:
+        """Puts tasks on the queue, as one packet; False if it is full."""
+        packet = pack(tasks)
         spilled = -1
         if len(packet) > LARGEST_PACKET:
-            spilled = os.memfd_create("mpibatch-task", os.MFD_CLOEXEC)
+            spilled = os.memfd_create("mpibatch-tasks", os.MFD_CLOEXEC)
             with open(spilled, "wb", closefd=False) as file:
                 file.write(packet)
             packet = spill_path(os.getpid(), spilled)
@@ -113,19 +112,20 @@ class Executor:
                 os.close(spilled)
             return False
         if spilled >= 0:
-            self._spilled[task.mini_batch.index] = spilled
+            # all its tasks keep it open until the last is over
+            self._spilled[tasks[-1].mini_batch.index] = spilled
         return True
 
     def take_back(self) -> list[Task]:
-        """All tasks that the executor has not begun, in order."""
-        tasks: deque[Task] = deque()
+        """All tasks that the executor has not taken, in order."""
+        tasks: list[Task] = []
         with contextlib.suppress(BlockingIOError):
             # by flag: the executor shares this end, and must go on blocking on it
             while packet := self._unbegun_end.recv(2 * LARGEST_PACKET, socket.MSG_DONTWAIT):
-                tasks.append(Task.decode(unspill(packet)))
+                tasks += unpack(packet)
         for task in tasks:
             self.forget(task.mini_batch.index)
-        return list(tasks)
+        return tasks
 
     def forget(self, index: int) -> None:
         """The task of this mini-batch is over: lets go of what it needed."""

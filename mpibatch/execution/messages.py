@@ -10,10 +10,15 @@ from mpibatch.types import Failure, MiniBatches
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Run these mini-batches, as try number `tries`; `isolate`: the one mini-batch's items, to be run in parts."""
+    """Run these mini-batches, as try number `tries`.
+
+    group:   how many may go to the executor in one packet, and thus cannot be given back one by one
+    isolate: 0, or the items of the one mini-batch, which is to be run in parts
+    """
 
     mini_batches: MiniBatches
     tries: int
+    group: int = 1
     isolate: int = 0
 
 

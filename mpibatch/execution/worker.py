@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from mpibatch.execution.executor import Executor, Life, explain_status
 from mpibatch.execution.messages import (
@@ -34,20 +35,12 @@ from mpibatch.execution.parts import Parts, schema_id
 from mpibatch.execution.protocol import FrameType, Task
 from mpibatch.execution.watchdog import Overrun, TimeLimits, Watchdog
 from mpibatch.output.base import Encoded, Encoder
-from mpibatch.types import ATTEMPT, Cause, Failure, MiniBatch, Phase, decode_failures, encode_failures
+from mpibatch.types import ATTEMPT, Cause, Failure, Phase, decode_failures, encode_failures
 
 logger = logging.getLogger(__name__)
 
+AT_WORK = (Phase.LOAD, Phase.RUN, Phase.ENCODE)
 STARTS_IN_VAIN = 3  # in a row, before the rank retires
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """A mini-batch in the backlog."""
-
-    mini_batch: MiniBatch
-    tries: int
-    isolate: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +60,8 @@ class Worker:
         self._settings = settings
         self._start_executor = start
         self._encoder = encoder
-        self._backlog: deque[Granted] = deque()
-        self._outstanding: dict[int, Granted] = {}
+        self._backlog: deque[Task] = deque()
+        self._outstanding: dict[int, Task] = {}
         self._parts: Parts | None = None
         self._schemas: dict[int, bytes] = {0: b""}
         self._reports: list[Report] = []
@@ -80,6 +73,7 @@ class Worker:
         self._refused: Failure | None = None
         self._overrun: Overrun | None = None
         self._offered = 0
+        self._group = 1
         self._drain_until: float | None = None
         self._leaving = False
         self._over = False
@@ -99,8 +93,9 @@ class Worker:
     def handle(self, order: Order) -> None:
         """Takes an order; what comes of it is reported by poll."""
         match order:
-            case Run(mini_batches, tries, isolate):
-                self._backlog.extend(Granted(mini_batch, tries, isolate) for mini_batch in mini_batches)
+            case Run(mini_batches, tries, group, isolate):
+                self._group = group
+                self._backlog.extend([Task(mini_batch, tries, isolate=isolate) for mini_batch in mini_batches])
                 if self._over:
                     self._give_back(list(self._backlog), asked=False)
                     self._backlog.clear()
@@ -145,31 +140,36 @@ class Worker:
         executor = self._executor
         if executor is None or not self._ready or self._drain_until is not None:
             return
-        while self._backlog and self._parts is None and self._may_offer(executor):
-            granted = self._backlog[0]
-            if granted.isolate:
-                if self._outstanding:
-                    return
+        while self._backlog and self._parts is None and (room := self._room(executor)):
+            if self._backlog[0].isolate:
+                if not self._outstanding:
+                    self._isolate(self._backlog.popleft())
+                return
+            group = list(islice(self._backlog, min(room, self._group)))
+            if any(task.isolate for task in group):
+                group = group[:1]
+            if not executor.offer(group):
+                return
+            self._offered += len(group)
+            for task in group:
                 self._backlog.popleft()
-                self._outstanding[granted.mini_batch.index] = granted
-                rank, now = self._settings.rank, time.time()
-                self._parts = Parts(granted.mini_batch, granted.tries, granted.isolate, rank, now)
-                self._next_part()
-                return
-            if not executor.offer(Task(granted.mini_batch, granted.tries)):
-                return
-            self._offered += 1
-            self._backlog.popleft()
-            self._outstanding[granted.mini_batch.index] = granted
+                self._outstanding[task.mini_batch.index] = task
 
-    def _may_offer(self, executor: Executor) -> bool:
-        """Whether this executor has not had its share of mini-batches yet; at its end it is replaced."""
-        if not self._settings.recycle or self._offered < self._settings.recycle:
-            return True
-        if not self._outstanding:
+    def _isolate(self, task: Task) -> None:
+        """Begins with the first part of a mini-batch that failed its last try."""
+        self._outstanding[task.mini_batch.index] = task
+        self._parts = Parts(task.mini_batch, task.tries, task.isolate, self._settings.rank, time.time())
+        self._next_part()
+
+    def _room(self, executor: Executor) -> int:
+        """How many more mini-batches this executor may have; when it has had its share, it is replaced."""
+        if not self._settings.recycle:
+            return self._group
+        left = self._settings.recycle - self._offered
+        if not left and not self._outstanding:
             self._ready = False
             executor.close_queue()
-        return False
+        return left
 
     def _next_part(self) -> None:
         """Goes on with the mini-batch under isolation, or reports what it has come to."""
@@ -179,7 +179,7 @@ class Worker:
         task = self._parts.next()
         if task is not None:
             assert self._executor is not None
-            self._executor.offer(task)
+            self._executor.offer([task])
             return
         record, rows, failure = self._parts.outcome(self._encoder)
         schema = schema_id(rows.schema)
@@ -196,7 +196,7 @@ class Worker:
             self._offered -= len(taken)
             self._backlog.extendleft(reversed(taken))
 
-    def _give_back(self, given: list[Granted], asked: bool) -> None:
+    def _give_back(self, given: list[Task], asked: bool) -> None:
         if given or asked:
             self._flush()
             self._reports.append(Returned([granted.mini_batch.index for granted in given], asked))
@@ -280,7 +280,8 @@ class Worker:
         if self._parts is None:
             for task in reversed(unbegun):
                 self._backlog.appendleft(self._outstanding.pop(task.mini_batch.index))
-        charged = None if reading is None else self._outstanding.get(reading.index)
+        at_work = reading is not None and reading.phase in AT_WORK
+        charged = self._outstanding.get(reading.index) if reading is not None and at_work else None
         if charged is not None and not self._stopped_by_us():
             assert reading is not None
             self._charge(charged, executor, reading.items, time.monotonic() - reading.since, reading.phase)
@@ -307,7 +308,7 @@ class Worker:
     def _stopped_by_us(self) -> bool:
         return self._overrun is None and (self._leaving or self._drain_until is not None)
 
-    def _charge(self, granted: Granted, executor: Executor, items: int, seconds: float, phase: Phase) -> None:
+    def _charge(self, granted: Task, executor: Executor, items: int, seconds: float, phase: Phase) -> None:
         """The mini-batch in the slot of a dead executor has had an attempt."""
         self._in_vain = 0
         overrun, index = self._overrun, granted.mini_batch.index

@@ -261,7 +261,9 @@ class Coordinator:
                 case Grant(rank, first, count, tries, isolate):
                     if self.first_grant is None:
                         self.first_grant = time.monotonic()
-                    self._order(rank, Run(self._plan.descriptors(first, count), tries, isolate))
+                    self._order(
+                        rank, Run(self._plan.descriptors(first, count), tries, self._scheduler.window.group, isolate)
+                    )
                 case Recall(rank, count):
                     self._order(rank, GiveBack(count))
                 case Abort(reason):

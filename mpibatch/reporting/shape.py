@@ -1,4 +1,4 @@
-"""What `mpibatch validate` prints of a job that has been checked: the plan's shape, and what the settings resolved to."""
+"""What `mpibatch validate` prints of a checked job: the plan's shape, and what the settings resolved to."""
 
 import os
 from collections.abc import Sequence

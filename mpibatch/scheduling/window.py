@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 IN_FLIGHT_SECONDS = 0.05
 LONGEST_WINDOW = 4096
+GROUP_SECONDS = 0.001
+LARGEST_GROUP = 32
 LONG_RUNNING = 2  # one running, one ahead
 
 
@@ -24,6 +26,11 @@ class Window:
             self.seen += count
             weight = max(min(count, self.seen) / self.seen, min(0.5, count / 64))
             self.mean += (seconds / count - self.mean) * weight
+
+    @property
+    def group(self) -> int:
+        """How many may be handed to an executor at once, beyond recall: no more than a millisecond of work."""
+        return max(1, min(int(GROUP_SECONDS / max(self.mean, 1e-6)), LARGEST_GROUP)) if self.seen else 1
 
     def size(self, pending: int, workers: int) -> int:
         """How many one worker may hold while `pending` are not granted yet and `workers` share them."""
