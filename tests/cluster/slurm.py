@@ -138,7 +138,7 @@ class Cluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def crash(self, node: str) -> None:
-        """Every process of the node is killed at once; its network is gone. Slurm notices after about 30 s."""
+        """Every process of the node is killed at once; its network is gone. Slurm notices in about 30 s."""
         pid = (self.folder / f"{node}.pid").read_text().strip()
         self.run(["kill", "-KILL", pid])
         self.run(["sh", "-c", f"ip link del {node} 2>/dev/null || true"])
