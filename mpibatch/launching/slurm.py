@@ -4,7 +4,7 @@
     job id --scontrol, every few seconds--> its state; at the end <run_dir>/summary.json --> exit status
 
 The run directory is fixed at submission: a requeued job goes on in it, and `--wait` knows where to look. How
-a run ended is what its summary says; Slurm is asked whether the job has ended, and why if there is no summary.
+a run ended is what its summary says; Slurm is asked whether its job has ended, and how if it left no summary.
 """
 
 import json
@@ -21,7 +21,7 @@ from mpibatch.placement.allocation import Call, call
 
 BY_SUMMARY = {"completed": ExitStatus.COMPLETE, "aborted": ExitStatus.ABORTED}
 GONE = "GONE"  # not Slurm's word: it forgets a job some minutes after its end (MinJobAge)
-SILENT = "SLURM_DOES_NOT_ANSWER"  # nor this: a controller that restarts is no reason to give up
+SILENT = "UNKNOWN"  # nor this: a controller that restarts is no reason to give up
 ENDED = {
     "BOOT_FAIL",
     "CANCELLED",
@@ -33,6 +33,7 @@ ENDED = {
     "PREEMPTED",
 }
 ENDED |= {"REVOKED", "TIMEOUT", GONE}
+HOPELESS = {"BadConstraints", "PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit"}
 NO_SLURM = (
     "{program} was not found: this machine has no Slurm. Submit from a login node of the cluster, "
     "or run the job here with `mpibatch run`"
@@ -41,7 +42,7 @@ NO_SLURM = (
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A job as Slurm sees it: `reason` is why it waits, `exit_code` that of the batch script once it has ended."""
+    """A job as Slurm sees it: `reason` says why it waits, `exit_code` how its batch script ended."""
 
     state: str
     reason: str = "None"
@@ -84,17 +85,33 @@ def follow(
     sleep: Callable[[float], None] = time.sleep,
     poll: float = 5.0,
 ) -> ExitStatus:
-    """Waits for the job to end, requeues included; returns how the run ended. `report` gets a line per change."""
+    """Waits for the job to end, requeues included; returns how the run ended. `report` gets each change."""
     last = ""
     while True:
         job_state = ask_state(job, call)
-        line = f"job {job}: {job_state}"
+        line = f"job {job} is {job_state}"
         if line != last:
             report(line)
             last = line
         if job_state.state in ENDED:
             return verdict(job_state, _summary_status(run_dir, sleep))
         sleep(poll)
+
+
+def concern(job: int, call: Call = call, sleep: Callable[[float], None] = time.sleep) -> str | None:
+    """Why Slurm will never start a job that it has just taken, if so; it needs a moment to find that out."""
+    for _ in range(8):
+        state = ask_state(job, call)
+        if state.state != "PENDING" or state.reason in HOPELESS:
+            break
+        sleep(0.5)
+    if state.reason not in HOPELESS:
+        return None
+    return (
+        f"job {job} is {state}: as it is Slurm will never start it. The partition has fewer nodes, smaller "
+        f"ones or a shorter time limit than it asks for. `scancel {job}`, then submit with other --nodes, "
+        "--time or --partition"
+    )
 
 
 def ask_state(job: int, call: Call = call) -> JobState:

@@ -22,8 +22,8 @@ def call(command: list[str]) -> "subprocess.CompletedProcess[str]":
 def allocation_end(env: Mapping[str, str], call: Call = call) -> float | None:
     """When the time limit of this allocation is reached, in seconds since the epoch.
 
-    None outside Slurm, without a limit, and where Slurm does not say. Newer Slurms set SLURM_JOB_END_TIME; the
-    others are asked, in seconds, since a date would come without its time zone.
+    None outside Slurm and where Slurm does not say; without a limit Slurm says in a year. Newer Slurms set
+    SLURM_JOB_END_TIME; the others are asked, in seconds, since a date would come without its time zone.
     """
     job = env.get("SLURM_JOB_ID")
     if not job:
