@@ -217,6 +217,10 @@ class Cluster:
             raise AssertionError(f"{command} ended with {done.returncode}\n{out}\n{err}")
         return done
 
+    def call(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        """How mpibatch asks Slurm (its `Call`), here on the login machine."""
+        return self.run(command, check=False)
+
     def srun(
         self,
         *arguments: str,
