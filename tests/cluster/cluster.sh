@@ -9,7 +9,7 @@
 # session holds open: a line is the name of a node to boot; the end, also that of a session killed, ends it.
 set -eu
 verb=$1 dir=$2 name=${3:-ctl} net=10.77.0
-own=(--uts --mount --pid --fork --kill-child --mount-proc)
+own=(--uts --ipc --mount --pid --fork --kill-child --mount-proc)
 
 settle() { # what every machine has of its own
     hostname "$name"

@@ -6,7 +6,7 @@
          |- n2
          `- n3
 
-Each box is a set of namespaces (PID, network, mount, UTS): its own host name, address, processes, /dev/shm
+Each box is a set of namespaces (PID, network, mount, IPC, UTS): own host name, address, processes, /dev/shm
 and, the nodes, /tmp. All other folders are shared, as on a cluster; `Cluster.folder` is sure to be. Network
 and processes of the real machine are not touched, so several clusters can be up at once, and each ends by
 ending one process (cluster.sh says how). Needs root and Debian's slurm-wlm, munge, libpmix2, libpmix-dev
@@ -72,7 +72,7 @@ def missing() -> str | None:
     programs = [program for program in PROGRAMS if shutil.which(program) is None]
     if programs:
         return f"a Slurm cluster for tests needs {', '.join(programs)} (slurm-wlm, munge, iproute2)"
-    probe = ["unshare", "--net", "--uts", "--mount", "--pid", "--fork", "--mount-proc", "true"]
+    probe = ["unshare", "--net", "--uts", "--ipc", "--mount", "--pid", "--fork", "--mount-proc", "true"]
     answer = subprocess.run(probe, capture_output=True, text=True, check=False)
     return None if answer.returncode == 0 else f"no namespaces here: {answer.stderr.strip()}"
 
@@ -180,7 +180,15 @@ class Cluster:
         """Starts a command on the login machine. Signals reach it through `send`, not through `kill`."""
         assert self._machine is not None, "the cluster is down"
         # nsenter leaves us in / of the machine, hence the chdir
-        enter = ["nsenter", f"--target={_child(self._machine.pid)}", "--net", "--uts", "--mount", "--pid"]
+        enter = [
+            "nsenter",
+            f"--target={_child(self._machine.pid)}",
+            "--net",
+            "--uts",
+            "--ipc",
+            "--mount",
+            "--pid",
+        ]
         return subprocess.Popen(
             [*enter, "env", f"--chdir={cwd or self.folder}", "--", *command],
             env=self.env | dict(env or {}),

