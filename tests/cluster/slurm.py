@@ -104,8 +104,8 @@ class Cluster:
 
     def up(self) -> None:
         _sweep()
-        self._write_configuration()
         try:
+            self._write_configuration()
             with open(self.folder / "machine.log", "w") as log:
                 self._machine = subprocess.Popen(
                     [str(HERE / "cluster.sh"), "machine", str(self.folder)],
@@ -131,8 +131,13 @@ class Cluster:
         if self._machine is not None:
             assert self._machine.stdin is not None
             assert self._machine.stdout is not None
-            self._machine.stdin.close()
-            self._machine.wait(timeout=20)
+            with suppress(BrokenPipeError):  # it is dead already
+                self._machine.stdin.close()
+            try:
+                self._machine.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                self._machine.kill()  # unshare, and by its --kill-child process 1
+                self._machine.wait()
             self._machine.stdout.close()
             self._machine = None
         shutil.rmtree(self.folder, ignore_errors=True)
