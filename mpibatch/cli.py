@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from mpibatch import __version__
-from mpibatch.errors import ExitStatus, MpibatchError
+from mpibatch.errors import ExitStatus, MpibatchError, UsageError
 
 if TYPE_CHECKING:
-    from mpibatch.config.schema import ParallelRunConfig
+    from mpibatch.placement.place import Placement
     from mpibatch.runs.record import Opened
+
+DEBUG = "MPIBATCH_DEBUG"
+INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -90,6 +93,7 @@ def resume(
 
 def start(opening: "Callable[[], Opened]", ranks: int | None, restarts: int) -> int:
     """As a rank where a launcher has started this process; else the launcher, or the one rank that needs none."""
+    from mpibatch.placement.ranks import wanted_ranks
     from mpibatch.placement.variables import launched_by
 
     if launched_by(os.environ) is not None:
@@ -97,7 +101,7 @@ def start(opening: "Callable[[], Opened]", ranks: int | None, restarts: int) -> 
 
         return run_rank(opening, os.environ)
     opened = opening()
-    ranks = ranks or wanted_ranks(opened.job.config)
+    ranks = ranks or wanted_ranks(opened.job.config, os.environ).total
     if ranks == 1:
         from mpibatch.mpi.session import run_rank
 
@@ -107,17 +111,59 @@ def start(opening: "Callable[[], Opened]", ranks: int | None, restarts: int) -> 
     return launch(opened.directory, opened.wishes, ranks, restarts, os.environ)
 
 
-def wanted_ranks(config: "ParallelRunConfig") -> int:
-    """What the job file asks for; `auto` counts this machine's GPUs or cores."""
-    from mpibatch.placement import gpus
-    from mpibatch.placement.place import Sight, allowed_cores, executors_per_node
+@commands.command()
+@job_file
+@sets
+def validate(job_file: Path, sets: tuple[str, ...]) -> None:
+    """Check everything that can be checked without running, and print the plan's shape."""
+    from mpibatch.config.load import load_job
+    from mpibatch.placement.ranks import node_places, wanted_ranks
+    from mpibatch.reporting.shape import describe
+    from mpibatch.runs.check import check
 
-    per_node = config.process_count_per_node
-    if per_node is None:
-        environment = {**os.environ, **config.environment_variables}
-        sight = Sight(gpus.visible(environment), allowed_cores())
-        per_node = executors_per_node(sight, config.processes_per_gpu, config.device)
-    return config.node_count * per_node
+    checked = check(load_job(job_file, sets), str(job_file))
+    config = checked.job.config
+    ranks = wanted_ranks(config, os.environ)
+    try:
+        places: list[Placement] | str = node_places(config, ranks.per_node, os.environ)
+    except UsageError as error:
+        places = str(error)
+    click.echo(describe(checked, str(job_file), ranks, places))
+
+
+@commands.command()
+@job_file
+@click.option("--mini-batch", "index", metavar="K", type=click.IntRange(min=0), required=True, help="Which, from 0.")
+@sets
+def debug(job_file: Path, index: int, sets: tuple[str, ...]) -> int:
+    """Run one mini-batch in this process, without MPI and time limits, so that pdb and print work."""
+    from mpibatch.config.load import load_job
+    from mpibatch.execution.debug import debug as run_here
+
+    return run_here(load_job(job_file, sets), index)
+
+
+@commands.command()
+@click.option("--try", "try_it", is_flag=True, help="Really start two ranks.")
+def doctor(try_it: bool) -> int:
+    """Say which MPI, launcher, GPUs and Slurm are seen here, whether they fit, and what to mend."""
+    from mpibatch.launching.doctor import describe, examine, status
+
+    findings = examine(os.environ, try_it)
+    click.echo(describe(findings))
+    return status(findings)
+
+
+@commands.command()
+@click.argument("name", metavar="NAME")
+def init(name: str) -> None:
+    """Make a folder NAME with a job that runs as it is, to be edited from there."""
+    from mpibatch.config.template import write_template
+
+    folder = Path(name)
+    for path in write_template(folder, folder.name):
+        click.echo(path)
+    click.echo(f"Next: mpibatch run {folder / 'job.yaml'} -n 2")
 
 
 def main() -> NoReturn:
@@ -130,7 +176,7 @@ def status_of(command: Callable[[], Any]) -> int:
     try:
         returned = command()
     except click.exceptions.Abort:
-        return 130
+        return INTERRUPTED
     except click.ClickException as error:
         error.show()
         return ExitStatus.USAGE
@@ -140,4 +186,24 @@ def status_of(command: Callable[[], Any]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader is gone: nothing more to say to it
         return ExitStatus.ERROR
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        click.echo(f"mpibatch: unexpected {type(error).__name__}: {error}. {_keep_traceback()}", err=True)
+        return ExitStatus.ERROR
     return int(returned or 0)
+
+
+def _keep_traceback() -> str:
+    """Puts the traceback of the exception at hand where it can be found; says where."""
+    import tempfile
+    import traceback
+
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="mpibatch-error-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file:
+            file.write(traceback.format_exc())
+    except OSError:
+        return f"{DEBUG}=1 shows the traceback."
+    return f"Its traceback is in {file.name}; {DEBUG}=1 shows it here."

@@ -9,33 +9,30 @@ JSON. Imports no MPI and nothing heavy: pandas and the like come with the format
 
 import contextlib
 import faulthandler
-import json
 import logging
 import os
 import signal
 import socket
 import sys
 import time
-import traceback
 import zlib
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from mpibatch.datasets import open_dataset
 from mpibatch.datasets.base import Dataset, Loaded, LoadError
 from mpibatch.errors import ScriptError
 from mpibatch.execution import entry
-from mpibatch.execution.entry import Context, EntryScript
+from mpibatch.execution.entry import EntryScript, context_of
 from mpibatch.execution.protocol import FRAME, FrameType, Task, unpack
 from mpibatch.execution.slot import Slot
 from mpibatch.execution.spec import DUMP_SIGNAL, ExecutorSpec
+from mpibatch.execution.trace import one_line, user_traceback
 from mpibatch.output import open_encoder
 from mpibatch.output.base import Encoded, Encoder, WrongReturn
 from mpibatch.types import ATTEMPT, Cause, Failure, Flag, Phase, encode_failures
 
 LARGEST_PACKET_READ = 1 << 20
-QUIET_FRAMES = Path(__file__).parent
 
 
 class Executor:
@@ -70,7 +67,7 @@ class Executor:
         except ScriptError as error:
             self._refuse(str(error), "")
         except BaseException as error:
-            self._refuse(_one_line(error), _user_traceback(error))
+            self._refuse(one_line(error), user_traceback(error))
         else:
             self._slot.rest()
             self._send(FRAME.pack(FrameType.READY, 0))
@@ -135,10 +132,7 @@ class Executor:
         assert self._script is not None
         if not self._script.wants_context:
             return self._script.run(value)
-        batch = task.mini_batch
-        keys = json.loads(batch.key) if batch.key else {}
-        offset = Context.offset(batch.item_offset)
-        return self._script.run(value, Context(batch.index, self._names[batch.dataset], keys, offset))
+        return self._script.run(value, context_of(task.mini_batch, self._names))
 
     def _explain(self, error: BaseException, task: Task, seconds: float) -> tuple[Cause, bytes]:
         where = f"mini-batch {task.mini_batch.index}"
@@ -150,10 +144,10 @@ class Executor:
         elif isinstance(error, WrongReturn):
             cause, text = Cause.WRONG_RETURN, f"{where}: {error}"
         elif isinstance(error, LoadError) or self._slot_phase_is_load():
-            cause, text = Cause.LOAD_ERROR, f"{where} cannot be loaded: {_one_line(error)}"
-            trace = "" if isinstance(error, LoadError) else _user_traceback(error)
+            cause, text = Cause.LOAD_ERROR, f"{where} cannot be loaded: {one_line(error)}"
+            trace = "" if isinstance(error, LoadError) else user_traceback(error)
         else:
-            cause, text, trace = Cause.USER_ERROR, _one_line(error), _user_traceback(error)
+            cause, text, trace = Cause.USER_ERROR, one_line(error), user_traceback(error)
             text += self._missing_files(task)
         return cause, encode_failures([self._failure(cause, text, trace, task)])
 
@@ -203,27 +197,6 @@ class Executor:
 
 class _Overrun(Exception):
     """run() came back, but later than it may."""
-
-
-def _one_line(error: BaseException) -> str:
-    try:
-        text = "".join(traceback.format_exception_only(error)).strip()
-    except Exception:  # an exception whose __str__ raises
-        text = type(error).__name__
-    first = text.splitlines()[0] if text else type(error).__name__
-    return first[:2000].encode("utf-8", "backslashreplace").decode()
-
-
-def _user_traceback(error: BaseException) -> str:
-    """The traceback from the script's own first frame on."""
-    trace: TracebackType | None = error.__traceback__
-    while trace is not None and Path(trace.tb_frame.f_code.co_filename).parent == QUIET_FRAMES:
-        trace = trace.tb_next
-    try:
-        lines = traceback.format_exception(type(error), error, trace)
-    except Exception:
-        lines = [type(error).__name__]
-    return "".join(lines)[-20000:].encode("utf-8", "backslashreplace").decode()
 
 
 def _settle_in(spec: ExecutorSpec) -> None:

@@ -105,15 +105,20 @@ def command(mpi: Mpi, ranks: int, directory: Path, wishes: Wishes, several_hosts
     """The argv that starts `ranks` ranks of the run in `directory`."""
     rank = [sys.executable, "-P", "-m", "mpibatch.mpi", os.fspath(directory)]
     rank += ["--retry-failed"] * wishes.retry_failed + ["--accept-changed-inputs"] * wishes.accept_changed
+    return [*start_words(mpi, ranks, several_hosts), *rank]
+
+
+def start_words(mpi: Mpi, ranks: int, several_hosts: bool) -> list[str]:
+    """The argv that starts `ranks` of whatever follows it."""
     if mpi.family is not Family.OPEN_MPI:
-        return [mpi.mpirun, "-n", str(ranks), *rank]
+        return [mpi.mpirun, "-n", str(ranks)]
     # cores are bound by mpibatch itself, and a rank on a busy core costs little
     flags = ["--bind-to", "none", "--map-by", ":OVERSUBSCRIBE"]
     if os.geteuid() == 0:
         flags.append("--allow-run-as-root")
     if not several_hosts:
         flags += _local_only(os.environ)
-    return [mpi.mpirun, *flags, "-n", str(ranks), *rank]
+    return [mpi.mpirun, *flags, "-n", str(ranks)]
 
 
 def _local_only(env: Mapping[str, str]) -> list[str]:

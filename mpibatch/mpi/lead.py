@@ -171,8 +171,7 @@ class _Board:
         record.complete(self._directory, ranks, library)
         for rank, seat in enumerate(ranks):
             if seat.placement is not None:
-                gpu = f"GPU {seat.placement.gpu}" if seat.placement.gpu is not None else "no GPU"
-                self._tell(f"rank {rank} on {seat.host}: cores {_ranges(seat.placement.cores)}, {gpu}")
+                self._tell(f"rank {rank} on {seat.host}: {words.place(seat.placement)}")
 
     def update(self, progress: Progress) -> None:
         summary = self._summary(State.RUNNING, "")
@@ -227,16 +226,3 @@ class _Board:
         tally = self._scheduler.tally
         done = tally.items_succeeded + tally.items_failed
         return self._plan.items if self._plan.items != UNKNOWN or self._scheduler.remaining else done
-
-
-def _ranges(cores: tuple[int, ...]) -> str:
-    """`0-3,8`; all the cores there are where none are named."""
-    if not cores:
-        return "any"
-    spans: list[list[int]] = []
-    for core in cores:
-        if spans and spans[-1][1] == core - 1:
-            spans[-1][1] = core
-        else:
-            spans.append([core, core])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)

@@ -82,6 +82,12 @@ class Plan:
             total += int(items.sum())
         return total
 
+    def smallest_and_largest(self) -> tuple[int, int]:
+        """Items of the smallest and of the largest mini-batch; UNKNOWN where that of any is. The plan is not empty."""
+        sizes = [chunk.column("items").to_numpy() for chunk in self._chunks]
+        smallest = min(int(size.min()) for size in sizes)
+        return (UNKNOWN, UNKNOWN) if smallest < 0 else (smallest, max(int(size.max()) for size in sizes))
+
     def descriptors(self, first: int, count: int) -> MiniBatches:
         """Mini-batches [first, first + count) as columns."""
         columns: list[list[object]] = [[] for _ in SCHEMA.names]
