@@ -20,4 +20,12 @@ def open_dataset(input: Input, size: Size | None, partition_keys: tuple[str, ...
         from mpibatch.datasets.files import Files
 
         return Files(input, size)
+    if input.type is InputType.CSV:
+        from mpibatch.datasets.csv import Csv
+
+        return Csv(input, size)
+    if input.type is InputType.JSONL:
+        from mpibatch.datasets.jsonl import Jsonl
+
+        return Jsonl(input, size)
     raise InputError(f"input {input.name!r}: type {input.type.value!r} is not available yet")
