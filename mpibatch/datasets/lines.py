@@ -195,11 +195,24 @@ class Lines(ABC):
         found = [unpack(schema) for schema in map(self.sample, samples) if schema]
         if found:
             merged = reduce(lambda a, b: merge(a, b, self.text_wins), found)
-            self._schema = settle(self._spec, self.common(found[0], merged))
+            self._schema = settle(self._spec, self._filled(self.common(found[0], merged)))
 
     def common(self, first: Any, merged: Any) -> Any:
-        """The columns of the input, given those of the first file and those of all."""
+        """The columns of the input, given those of the first sample and those of all."""
         return merged
+
+    def _filled(self, schema: Any) -> Any:
+        """Columns without any value, or with text that is not UTF-8 (which then fails alone), are strings."""
+        import pyarrow as pa
+
+        return pa.schema(
+            [
+                pa.field(field.name, pa.string())
+                if pa.types.is_null(field.type) or pa.types.is_binary(field.type)
+                else field
+                for field in schema
+            ]
+        )
 
     def sample(self, span: Span) -> bytes | None:
         """The schema of the first rows of a span, packed; None if they cannot be read."""

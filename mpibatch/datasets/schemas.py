@@ -98,7 +98,7 @@ def observed(table: Any) -> Any:
 
 
 def settle(spec: Input, schema: Any) -> Any:
-    """The schema of the samples after `columns` and `column_types`; a column without any value is strings.
+    """The schema of the samples after `columns` and `column_types`.
 
     Raises InputError for columns that there are not, and for types that there are not.
     """
@@ -111,8 +111,6 @@ def settle(spec: Input, schema: Any) -> Any:
         field = schema.field(name)
         if name in spec.column_types:
             field = _declared(spec, name)
-        elif pa.types.is_null(field.type) or pa.types.is_binary(field.type):
-            field = pa.field(name, pa.string())
         fields.append(field)
     return pa.schema(fields)
 

@@ -71,9 +71,9 @@ def test_slices_are_the_whole(
     data = text.getvalue()
     path = file_of(tmp_path, (data if final else data.removesuffix(end)).encode(encoding))
     spec = spec_of(path, encoding=encoding, quoted_newlines=QuotedNewlines.TRUE)
-    parts = batches(spec, step)
+    parts: list[pd.DataFrame] = batches(spec, step)
     expected = pd.DataFrame(rows, columns=["number", "real\nnumber", "text"])
-    together: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    together = pd.concat(parts, ignore_index=True)
     assert_frame_equal(together, expected, check_dtype=False)
     assert together.dtypes.tolist()[:2] == expected.dtypes.tolist()[:2]
     assert all(part.dtypes.equals(together.dtypes) for part in parts)
