@@ -13,9 +13,8 @@ from mpibatch import __version__
 from mpibatch.errors import ExitStatus, MpibatchError, UsageError
 
 if TYPE_CHECKING:
-    from mpibatch.config.schema import Job
     from mpibatch.placement.place import Placement
-    from mpibatch.runs.directory import RunDirectory
+    from mpibatch.runs.record import Opened
 
 DEBUG = "MPIBATCH_DEBUG"
 INTERRUPTED = 130  # as a shell has it: 128 + SIGINT
@@ -30,38 +29,85 @@ def commands() -> None:
 sets = click.option("--set", "sets", metavar="K=V", multiple=True, help="Override a parameter of the job file.")
 job_file = click.argument("job_file", metavar="JOB.yaml", type=click.Path(path_type=Path))
 
+accept_changed = click.option(
+    "--accept-changed-inputs", is_flag=True, help="Go on though inputs have changed since the plan was made."
+)
+
 
 @commands.command()
 @job_file
 @click.option("-n", "ranks", type=click.IntRange(min=1), help="Ranks [default: node_count x process_count_per_node].")
 @sets
 @click.option("--output", type=click.Path(path_type=Path), help="Parent of the run directory, in place of `output`.")
-@click.option("--run-dir", type=click.Path(path_type=Path), help="The run directory itself.")
-def run(job_file: Path, ranks: int | None, sets: tuple[str, ...], output: Path | None, run_dir: Path | None) -> int:
+@click.option("--run-dir", type=click.Path(path_type=Path), help="The run directory itself; gone on with if begun.")
+@click.option("--restarts", type=click.IntRange(min=0), default=0, help="How often to start again if ranks die.")
+@accept_changed
+def run(
+    job_file: Path,
+    ranks: int | None,
+    sets: tuple[str, ...],
+    output: Path | None,
+    run_dir: Path | None,
+    restarts: int,
+    accept_changed_inputs: bool,
+) -> int:
     """Run a job. Started plainly it starts mpirun itself; started by mpirun or srun it is a rank."""
-    from mpibatch.placement.ranks import wanted_ranks
-    from mpibatch.placement.variables import launched_by
 
-    def opening() -> "tuple[Job, RunDirectory]":
-        from mpibatch.runs import record
+    def opening() -> "Opened":
+        from mpibatch.runs.record import Opened, Wishes, begin_or_go_on
 
         job = job_in(job_file, sets)
         job = job if output is None else replace(job, output=str(output.absolute()))
-        return job, record.begin(job, run_dir, record.command_line())
+        return Opened(*begin_or_go_on(job, run_dir), Wishes(accept_changed=accept_changed_inputs))
+
+    return start(opening, ranks, restarts)
+
+
+@commands.command()
+@click.argument("run_dir", metavar="RUN_DIR", type=click.Path(path_type=Path))
+@click.option("-n", "ranks", type=click.IntRange(min=1), help="Ranks; may be another number than before.")
+@click.option("--set", "sets", metavar="K=V", multiple=True, help="Change a setting that does not change rows.")
+@click.option("--retry-failed", is_flag=True, help="Run mini-batches with failed items again.")
+@click.option("--restarts", type=click.IntRange(min=0), default=0, help="How often to start again if ranks die.")
+@accept_changed
+def resume(
+    run_dir: Path,
+    ranks: int | None,
+    sets: tuple[str, ...],
+    retry_failed: bool,
+    restarts: int,
+    accept_changed_inputs: bool,
+) -> int:
+    """Go on with a run that stopped."""
+
+    def opening() -> "Opened":
+        from mpibatch.runs.directory import RunDirectory
+        from mpibatch.runs.record import Opened, Wishes, change
+
+        directory = RunDirectory(run_dir.absolute())
+        return Opened(change(directory, sets), directory, Wishes(retry_failed, accept_changed_inputs))
+
+    return start(opening, ranks, restarts)
+
+
+def start(opening: "Callable[[], Opened]", ranks: int | None, restarts: int) -> int:
+    """As a rank where a launcher has started this process; else the launcher, or the one rank that needs none."""
+    from mpibatch.placement.ranks import wanted_ranks
+    from mpibatch.placement.variables import launched_by
 
     if launched_by(os.environ) is not None:
         from mpibatch.mpi.session import run_rank
 
         return run_rank(opening, os.environ)
-    job, directory = opening()
-    ranks = ranks or wanted_ranks(job.config, os.environ).total
+    opened = opening()
+    ranks = ranks or wanted_ranks(opened.job.config, os.environ).total
     if ranks == 1:
         from mpibatch.mpi.session import run_rank
 
-        return run_rank(lambda: (job, directory), os.environ)
+        return run_rank(lambda: opened, os.environ)
     from mpibatch.launching.launch import launch
 
-    return launch(directory, ranks, os.environ)
+    return launch(opened.directory, opened.wishes, ranks, restarts, os.environ)
 
 
 @commands.command()

@@ -5,7 +5,6 @@ A format's file is imported only when an input is of that format.
 
 from mpibatch.config.schema import Input, InputType, Size
 from mpibatch.datasets.base import Dataset
-from mpibatch.errors import InputError
 
 __all__ = ["open_dataset"]
 
@@ -20,4 +19,18 @@ def open_dataset(input: Input, size: Size | None, partition_keys: tuple[str, ...
         from mpibatch.datasets.files import Files
 
         return Files(input, size)
-    raise InputError(f"input {input.name!r}: type {input.type.value!r} is not available yet")
+    if input.type is InputType.CSV:
+        from mpibatch.datasets.csv import Csv
+
+        return Csv(input, size)
+    if input.type is InputType.JSONL:
+        from mpibatch.datasets.jsonl import Jsonl
+
+        return Jsonl(input, size)
+    if input.type is InputType.PARQUET:
+        from mpibatch.datasets.parquet import Parquet
+
+        return Parquet(input, size)
+    from mpibatch.datasets.hdf5 import Hdf5
+
+    return Hdf5(input, size)

@@ -34,22 +34,29 @@ def root_of(spec: Input) -> str:
     """The folder that payloads are relative to: told from the job file alone, without the file system."""
     if spec.manifest is not None:
         return os.path.dirname(spec.manifest)
-    fixed = [_split(path)[0] for path in spec.paths]
+    fixed = [_split(path)[0] for path in spec.paths if "://" not in path]
     return os.path.commonpath(fixed) if fixed else "/"
 
 
-def find(spec: Input) -> Iterator[bytes]:
-    """Absolute paths of all files of an input, in order. Raises InputError where a path names nothing."""
+def find(spec: Input, hidden: bool = True) -> Iterator[bytes]:
+    """Absolute paths of all files of an input, in order. Raises InputError where a path names nothing.
+
+    hidden: a folder includes files, and folders, whose names begin with "." or "_"
+    """
     if spec.manifest is not None:
         yield from _from_manifest(spec, spec.manifest)
     for path in spec.paths:
-        yield from _from_path(spec, path)
+        yield from _from_path(spec, path, hidden)
 
 
-def _from_path(spec: Input, path: str) -> Iterator[bytes]:
+def _from_path(spec: Input, path: str, hidden: bool) -> Iterator[bytes]:
     name = os.fsencode(path.rstrip("/") or "/")
-    if os.path.isdir(name):
-        found, missed = _walk(spec, name, _EVERYTHING), "the folder holds no files"
+    if "://" in path:
+        from mpibatch.datasets import remote
+
+        found, missed = remote.find(spec, path, hidden), "nothing matches"
+    elif os.path.isdir(name):
+        found, missed = _walk(spec, name, _Everything(hidden)), "the folder holds no files"
     elif os.path.lexists(name):
         found, missed = iter([name]), ""
     elif _MAGIC.search(path):
@@ -128,20 +135,20 @@ class _Pattern:
         return frozenset(states)
 
 
+@dataclass(frozen=True, slots=True)
 class _Everything:
-    """What a folder means: all files below it, hidden ones too."""
+    """What a folder means: all files below it."""
+
+    hidden: bool = True
 
     def start(self) -> frozenset[int]:
         return frozenset({0})
 
     def enter(self, states: frozenset[int], folder: str) -> frozenset[int]:
-        return states
+        return states if self.takes(states, folder) else frozenset()
 
     def takes(self, states: frozenset[int], file: str) -> bool:
-        return True
-
-
-_EVERYTHING = _Everything()
+        return self.hidden or not file.startswith((".", "_"))
 
 
 def _glob(pattern: str) -> _Pattern:

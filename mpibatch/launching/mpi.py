@@ -1,6 +1,6 @@
 """Which MPI is installed, and the command that starts ranks of it.
 
-    mpi4py --probe (a process of its own)--> library --> the mpirun that belongs to it --> argv
+mpi4py --probe (a process of its own)--> library --> the mpirun that belongs to it --> argv
 """
 
 import os
@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from mpibatch.errors import UsageError
+from mpibatch.runs.record import Wishes
 
 
 class Family(StrEnum):
@@ -100,9 +101,10 @@ _MARKS = {
 }
 
 
-def command(mpi: Mpi, ranks: int, directory: Path, several_hosts: bool) -> list[str]:
+def command(mpi: Mpi, ranks: int, directory: Path, wishes: Wishes, several_hosts: bool) -> list[str]:
     """The argv that starts `ranks` ranks of the run in `directory`."""
     rank = [sys.executable, "-P", "-m", "mpibatch.mpi", os.fspath(directory)]
+    rank += ["--retry-failed"] * wishes.retry_failed + ["--accept-changed-inputs"] * wishes.accept_changed
     return [*start_words(mpi, ranks, several_hosts), *rank]
 
 
@@ -121,9 +123,4 @@ def start_words(mpi: Mpi, ranks: int, several_hosts: bool) -> list[str]:
 
 def _local_only(env: Mapping[str, str]) -> list[str]:
     """On one host the network layer is not needed, and costs a second to set up; the user's choice comes first."""
-    return [
-        word
-        for layer in ("mtl", "btl")
-        if f"OMPI_MCA_{layer}" not in env
-        for word in ("--mca", layer, "^ofi")
-    ]
+    return [word for layer in ("mtl", "btl") if f"OMPI_MCA_{layer}" not in env for word in ("--mca", layer, "^ofi")]

@@ -45,6 +45,7 @@ from mpibatch.types import Failure
 logger = logging.getLogger(__name__)
 
 HOUSEKEEPING_SECONDS = 1.0
+CHECKPOINT_SECONDS = 5.0
 FAREWELL_SECONDS = 20.0  # beyond the time that shutdown() gets
 
 
@@ -116,7 +117,7 @@ class Coordinator:
 
     def run(self) -> Farewell:
         """Until every mini-batch is final or the run must end. The workers are still there; `dismiss` is next."""
-        pace, last = Pace(), 0.0
+        pace, last, checkpointed = Pace(), 0.0, time.monotonic()
         try:
             self._act(self._scheduler.begin())
             while self._ended is None:
@@ -128,12 +129,23 @@ class Coordinator:
                     last = now
                     self._recorder.sync()
                     self._housekeep(self.progress())
+                if now - checkpointed > CHECKPOINT_SECONDS:
+                    checkpointed = now
+                    self._recorder.checkpoint()
                 pace.rest(self._descriptors(), busy, self._attempts)
             while self._ended.error is None and self._assemble():
                 pass
-        except RunDirectoryError as error:
+            self._judge_at_end()
+        except (RunDirectoryError, StoppedEarly) as error:  # the disk is full or gone; another owner has taken over
             self._ended = Farewell(error)
         return self._ended
+
+    def _judge_at_end(self) -> None:
+        """The thresholds once more: assembly may have refused successes."""
+        tally, limits = self._scheduler.tally, self._scheduler.policy.limits
+        if self._ended is not None and self._ended.error is None:
+            reason = tally.passed_at_end(limits, self._plan.total)
+            self._ended = Farewell(AbortError(self._with_first_failure(reason)) if reason else None)
 
     def dismiss(self, at_once: bool) -> None:
         """Tells all workers to leave: `at_once`, or after the script's shutdown()."""
@@ -223,8 +235,8 @@ class Coordinator:
 
     def _assemble(self) -> bool:
         """Some more of the output; returns whether there is still more."""
-        more = self._recorder.assembly.advance()
-        for items in self._recorder.assembly.take_refused():
+        more, refused = self._recorder.assemble()
+        for items in refused:
             self._act(self._scheduler.reject(items))
         return more
 
@@ -272,10 +284,7 @@ class Coordinator:
                     self._ended = self._finish()
 
     def _finish(self) -> Farewell:
-        if self._scheduler.remaining:
-            return Farewell(StoppedEarly(self._stopped_by or "stopped"))
-        reason = self._scheduler.tally.passed_at_end(self._scheduler.policy.limits, self._plan.total)
-        return Farewell(AbortError(self._with_first_failure(reason)) if reason else None)
+        return Farewell(StoppedEarly(self._stopped_by or "stopped") if self._scheduler.remaining else None)
 
     def _with_first_failure(self, reason: str) -> str:
         failure = self._first_failure

@@ -9,19 +9,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
+
 from mpibatch.config.schema import Job, OutputAction
 from mpibatch.datasets import open_dataset
+from mpibatch.datasets.base import Dataset
 from mpibatch.errors import AbortError, ExitStatus, MpibatchError, RunDirectoryError, StoppedEarly
 from mpibatch.mpi.coordinator import Coordinator, Farewell, Progress
 from mpibatch.mpi.member import Signals
-from mpibatch.mpi.messages import Seated, Setup
+from mpibatch.mpi.messages import CallOff, Seated, Setup
 from mpibatch.mpi.session import ALL_WORK_UP_TO, SHUTDOWN_SECONDS, take_seat
 from mpibatch.mpi.transport import Transport
 from mpibatch.output import open_writer
 from mpibatch.reporting import words
 from mpibatch.runs import record
+from mpibatch.runs.changes import refuse_changed_inputs
 from mpibatch.runs.directory import RunDirectory, write_json
+from mpibatch.runs.history import History, Position, read
+from mpibatch.runs.lease import Lease, acquire
 from mpibatch.runs.plan import Plan
+from mpibatch.runs.record import Wishes
 from mpibatch.runs.recorder import Recorder
 from mpibatch.runs.status import ItemCounts, MiniBatchCounts, Seconds, State, Summary
 from mpibatch.scheduling.scheduler import Policy, Scheduler
@@ -31,20 +38,67 @@ from mpibatch.types import UNKNOWN, Cause
 PROGRESS_SECONDS = 10.0
 
 
-def lead(job: Job, directory: RunDirectory, transport: Transport, signals: Signals, console: TextIO) -> ExitStatus:
-    """The run of `job` in `directory`, as rank 0. Raises MpibatchError where it cannot even begin."""
-    started = time.monotonic()
+def lead(
+    job: Job, directory: RunDirectory, wishes: Wishes, transport: Transport, signals: Signals, console: TextIO
+) -> ExitStatus:
+    """The run of `job` in `directory`, as rank 0, from its beginning or from where it stopped.
+
+    Raises MpibatchError where it cannot even begin.
+    """
 
     def tell(text: str) -> None:
         print(f"mpibatch: {text}", file=console, flush=True)
 
     tell(f"run directory {directory.path}")
+    if record.is_complete(directory) and not wishes.retry_failed:
+        tell("this run is complete; there is nothing left to do")
+        for rank in range(1, transport.size):
+            transport.send(rank, CallOff())
+        return ExitStatus.COMPLETE
+    lease = acquire(directory, tell=tell)
+    try:
+        return _lead(job, directory, wishes, lease, transport, signals, tell)
+    finally:
+        lease.release()
+
+
+def _history(job: Job, directory: RunDirectory, datasets: list[Dataset], wishes: Wishes) -> History:
+    """The plan, made or read back, and what is done of it."""
+    history = read(directory)
+    if history is None:
+        plan = Plan.build(datasets, map)
+        plan.write(directory.plan)
+        return History.none(plan)
+    for dataset, frozen in zip(datasets, history.plan.frozen, strict=True):
+        dataset.thaw(frozen)
+    if wishes.retry_failed:
+        history.position = Position()
+        history.outcomes.table["final"][history.failed()] = False
+    if not wishes.accept_changed:
+        refuse_changed_inputs(directory, history, datasets)
+    return history
+
+
+def _lead(
+    job: Job,
+    directory: RunDirectory,
+    wishes: Wishes,
+    lease: Lease,
+    transport: Transport,
+    signals: Signals,
+    tell: Callable[[str], None],
+) -> ExitStatus:
+    started = time.monotonic()
     config = job.config
     datasets = [open_dataset(input, config.mini_batch_size, config.partition_keys) for input in job.inputs]
-    plan = Plan.build(datasets, map)
-    plan.write(directory.plan)
+    directory.summary.unlink(missing_ok=True)
+    history = _history(job, directory, datasets, wishes)
+    plan = history.plan
     planned = time.monotonic()
     tell(f"{plan.total} mini-batches" + (f", {plan.items} items" if plan.items != UNKNOWN else ""))
+    if history.epoch > 1:
+        done = int(history.outcomes.table["final"].sum())
+        tell(f"going on with a run that stopped: {done} mini-batches are done, {plan.total - done} remain")
     works = config.coordinator_works if config.coordinator_works is not None else transport.size <= ALL_WORK_UP_TO
     setup = Setup(job, str(directory.path), plan.frozen, works or transport.size == 1)
     for rank in range(1, transport.size):
@@ -54,9 +108,11 @@ def lead(job: Job, directory: RunDirectory, transport: Transport, signals: Signa
         directory.outputs / config.append_row_file_name if config.output_action is OutputAction.APPEND_ROW else None
     )
     format = open_writer(config.append_row_file_name, config.append_row_format) if output is not None else None
-    recorder = Recorder(directory, plan, datasets, format, output or directory.outputs / "none")
-    scheduler = Scheduler(plan.total, _policy(job))
-    board = _Board(directory, plan, scheduler, recorder, output, transport.size, started, planned, tell)
+    recorder = Recorder(directory, history, datasets, format, output or directory.outputs / "none", lease)
+    if wishes.retry_failed:
+        recorder.reopen(np.flatnonzero(~history.outcomes.table["final"]))
+    scheduler = Scheduler(plan.total, _policy(job), history.outcomes.table)
+    board = _Board(directory, history, scheduler, recorder, output, transport.size, started, planned, tell)
     coordinator = Coordinator(
         transport=transport,
         members=[*([0] if setup.coordinator_works else []), *range(1, transport.size)],
@@ -88,7 +144,7 @@ class _Board:
     def __init__(
         self,
         directory: RunDirectory,
-        plan: Plan,
+        history: History,
         scheduler: Scheduler,
         recorder: Recorder,
         output: Path | None,
@@ -98,7 +154,8 @@ class _Board:
         tell: Callable[[str], None],
     ) -> None:
         self._directory = directory
-        self._plan = plan
+        self._plan = history.plan
+        self._epoch = history.epoch
         self._scheduler = scheduler
         self._recorder = recorder
         self._output = output
@@ -130,10 +187,8 @@ class _Board:
         coordinator.dismiss(at_once=not complete and not isinstance(error, StoppedEarly))
         try:
             if complete:
-                self._recorder.assembly.finish()
-            else:
-                self._recorder.assembly.close(sync=not isinstance(error, RunDirectoryError))
-        except RunDirectoryError as failed:
+                self._recorder.finish()
+        except (RunDirectoryError, StoppedEarly) as failed:
             error = failed
         closed = time.monotonic()
         coordinator.see_off(SHUTDOWN_SECONDS)
@@ -164,7 +219,7 @@ class _Board:
             seconds=Seconds(now - self._started, self._planned - self._started, now - begun if begun else 0.0),
             output=None if self._output is None else str(self._output),
             ranks=self._ranks,
-            restarts=0,
+            restarts=self._epoch - 1,
         )
 
     def _items(self) -> int:

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mpibatch.config.schema import Job
 from mpibatch.errors import ExitStatus, MpibatchError, UsageError
 from mpibatch.execution.furnish import Seat, starter
 from mpibatch.execution.watchdog import TimeLimits
@@ -23,11 +22,13 @@ from mpibatch.placement import gpus
 from mpibatch.placement.place import Sight, allowed_cores, place
 from mpibatch.placement.variables import Launcher, launched_by
 from mpibatch.runs.directory import RunDirectory
+from mpibatch.runs.record import Opened
 
 SHUTDOWN_SECONDS = 30.0
 ALL_WORK_UP_TO = 32  # ranks: with more, rank 0 has enough to do
 
-Opening = Callable[[], tuple[Job, RunDirectory]]
+
+Opening = Callable[[], Opened]
 
 
 def run_rank(opening: Opening, env: Mapping[str, str]) -> ExitStatus:
@@ -80,8 +81,8 @@ def connect(launcher: Launcher | None) -> Transport:
 def _lead(opening: Opening, transport: Transport, signals: Signals) -> ExitStatus:
     from mpibatch.mpi.lead import lead
 
-    job, directory = opening()
-    return lead(job, directory, transport, signals, sys.stdout)
+    opened = opening()
+    return lead(opened.job, opened.directory, opened.wishes, transport, signals, sys.stdout)
 
 
 def _follow(transport: Transport, signals: Signals) -> ExitStatus:

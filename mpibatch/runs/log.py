@@ -4,7 +4,8 @@
     record = HEADER {type, count, length of the body, crc32 of all but itself}, body
     body   = RESULTS: `count` ATTEMPT records, then each one's row bytes and failure bytes
              SCHEMA:  the schema's bytes; `count` is its id
-             CHECKPOINT: see assembly
+             CHECKPOINT: how far assembly has come (history.Position)
+             REOPENED: mini-batches, 8 bytes each, that are to be run again whatever earlier records say
 
 A record is written with one call; what a crash cuts in two is noticed by length or checksum on opening, and everything
 from the first bad record on is cut off. Nothing is ever overwritten.
@@ -30,6 +31,7 @@ class RecordType(IntEnum):
     RESULTS = 1
     SCHEMA = 2
     CHECKPOINT = 3
+    REOPENED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,10 @@ def scan(path: Path) -> Iterator[Record]:
         if (magic := file.read(len(MAGIC))) != MAGIC:
             if MAGIC.startswith(magic):
                 return  # torn within the first bytes: an empty log
-            raise RunDirectoryError(f"{path} is no results log of this version of mpibatch (it begins {magic!r})")
+            raise RunDirectoryError(
+                f"{path} is no results log of this version of mpibatch: it begins {magic!r}, not {MAGIC!r}. Go on with "
+                "the version that wrote it (run.json says which)."
+            )
         size = os.fstat(file.fileno()).st_size
         while len(head := file.read(HEADER.size)) == HEADER.size:
             mark, kind, count, length, crc = HEADER.unpack(head)

@@ -88,21 +88,20 @@ class _Worker:
 class Scheduler:
     """Drives one run of `total` mini-batches.
 
-    final: which are final already (a resumed run), and `tally` what they came to
+    outcomes: of a resumed run: an entry per mini-batch with the fields final, items and succeeded
     """
 
-    def __init__(
-        self, total: int, policy: Policy, final: NDArray[np.bool_] | None = None, tally: Tally | None = None
-    ) -> None:
+    def __init__(self, total: int, policy: Policy, outcomes: NDArray[np.void] | None = None) -> None:
         self.total = total
         self.policy = policy
-        self.tally = tally or Tally()
+        self.tally = Tally()
         self.duplicates = 0
         self.window = Window()
         self._owner = np.full(total, FRESH, dtype=np.int32)
         self._tries = np.zeros(total, dtype=np.uint8)
-        if final is not None:
-            self._owner[final] = FINAL
+        if outcomes is not None:
+            self._owner[outcomes["final"]] = FINAL
+            self._count(outcomes[outcomes["final"]])
         self._fresh = deque(_spans(np.flatnonzero(self._owner == FRESH)))
         self._fresh_count = sum(last - first for first, last in self._fresh)
         self._waiting: list[int] = []

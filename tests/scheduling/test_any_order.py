@@ -1,0 +1,295 @@
+"""The scheduler under any order of events and any mix of outcomes, beside a model that keeps one entry a mini-batch.
+
+Guards: no mini-batch lost, none final twice, none granted to two, tries exact, no worker left idle beside work,
+Finish or Abort exactly once and nothing after it, and the tally.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from mpibatch.scheduling.scheduler import Abort, Action, Finish, Grant, Policy, Recall, Scheduler
+from mpibatch.scheduling.thresholds import Limits, Tally
+from mpibatch.types import UNKNOWN, Cause
+from tests.scheduling.attempts import FAILING, Attempt, records
+
+limits = st.builds(
+    Limits,
+    error_threshold=st.sampled_from([-1, -1, 0, 1, 5, 30]),
+    allowed_failed_count=st.sampled_from([-1, -1, 0, 2]),
+    allowed_failed_percent=st.sampled_from([0.0, 50.0, 100.0]),
+)
+policies = st.builds(Policy, run_max_try=st.integers(1, 4), isolate_failures=st.booleans(), limits=limits)
+
+
+@dataclass
+class Entry:
+    """What the model knows of one mini-batch."""
+
+    items: int
+    holder: int | None = None
+    failures: int = 0
+    isolating: bool = False
+    final: bool = False
+
+
+@dataclass
+class Member:
+    """What the model knows of one worker."""
+
+    held: list[int] = field(default_factory=list)
+    recall: int = 0  # what it was asked to give back
+
+
+class AnyOrder(RuleBasedStateMachine):
+    @initialize(
+        items=st.lists(st.sampled_from([1, 1, 2, 7, UNKNOWN]), max_size=60),
+        policy=policies,
+        done=st.sets(st.integers(0, 59)),
+        data=st.data(),
+    )
+    def begin(self, items: list[int], policy: Policy, done: set[int], data: st.DataObject) -> None:
+        self.policy = policy
+        self.entries = [Entry(count) for count in items]
+        final = np.zeros(len(items), dtype=bool)
+        for index in done:
+            if index < len(items) and data.draw(st.booleans()):
+                final[index] = True
+                self.entries[index].final = True
+        self.tally = Tally()
+        self.members: dict[int, Member] = {}
+        self.had: dict[int, set[int]] = {}  # whatever a rank was ever granted
+        self.ends: list[Action] = []
+        self.stopping = False
+        self.accepted = 0
+        self.successes: list[int] = []  # items of each, as assembly could still refuse it
+        self.scheduler = Scheduler(len(items), policy, final)
+        self.take(self.scheduler.begin())
+
+    # -- what comes out
+
+    def take(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            assert not self.ends, f"{action} after {self.ends}"
+            match action:
+                case Grant(rank, first, count, tries, isolate):
+                    assert not self.stopping
+                    assert count >= 1
+                    member = self.members[rank]
+                    for index in range(first, first + count):
+                        entry = self.entries[index]
+                        assert entry.holder is None
+                        assert not entry.final
+                        assert tries == entry.failures + 1
+                        assert isolate == (entry.items if entry.isolating else 0)
+                        entry.holder = rank
+                        member.held.append(index)
+                        self.had.setdefault(rank, set()).add(index)
+                    assert count == 1 or not isolate
+                case Recall(rank, count):
+                    member = self.members[rank]
+                    assert not member.recall
+                    assert 1 <= count < len(member.held)
+                    member.recall = count
+                case Finish():
+                    left = [entry for entry in self.entries if not entry.final]
+                    assert not left or (self.stopping and all(entry.holder is None for entry in left))
+                    self.ends.append(action)
+                case Abort(reason):
+                    assert self.tally.passed(self.policy.limits) == reason
+                    self.ends.append(action)
+
+    # -- what goes in
+
+    def some(self, data: st.DataObject) -> int:
+        return data.draw(st.sampled_from(sorted(self.members)), label="rank")
+
+    @precondition(lambda self: len(self.members) < 6)
+    @rule(rank=st.integers(0, 8))
+    def join(self, rank: int) -> None:
+        self.members.setdefault(rank, Member())
+        self.take(self.scheduler.joined(rank))
+
+    @precondition(lambda self: self.members)
+    @rule(data=st.data(), repeat=st.booleans())
+    def attempts(self, data: st.DataObject, repeat: bool) -> None:
+        """What a worker holds ends, in any number, order and way; maybe some of it stands twice in the message."""
+        rank = self.some(data)
+        member = self.members[rank]
+        ended = data.draw(st.lists(st.sampled_from(member.held), unique=True) if member.held else st.just([]))
+        message = [self.outcome(index, data) for index in ended]
+        if repeat and message:
+            message.append(data.draw(st.sampled_from(message)))
+        self.deliver(rank, message)
+
+    @precondition(lambda self: self.had)
+    @rule(data=st.data())
+    def late(self, data: st.DataObject) -> None:
+        """A rank, maybe one that was given up, sends what it had been granted at some time."""
+        rank = data.draw(st.sampled_from(sorted(self.had)))
+        indices = data.draw(st.lists(st.sampled_from(sorted(self.had[rank])), max_size=4))
+        self.deliver(rank, [self.outcome(index, data) for index in indices])
+
+    def outcome(self, index: int, data: st.DataObject) -> Attempt:
+        entry = self.entries[index]
+        items = 3 if entry.items == UNKNOWN else entry.items
+        if entry.isolating:
+            succeeded = data.draw(st.integers(0, items))
+            cause = Cause.SUCCEEDED if succeeded else data.draw(st.sampled_from(FAILING))
+            return Attempt(index, cause, items, succeeded, isolated=True)
+        if data.draw(st.booleans()):
+            return Attempt(index, Cause.SUCCEEDED, items, data.draw(st.integers(0, items)))  # a short return too
+        return Attempt(index, data.draw(st.sampled_from([*FAILING, Cause.LOST_RANK])), entry.items, 0)
+
+    def deliver(self, rank: int, message: list[Attempt]) -> None:
+        expected = [self.judge(rank, attempt) for attempt in message]
+        made_final, actions = self.scheduler.attempts(rank, records(message))
+        assert made_final.tolist() == expected
+        self.take(actions)
+
+    def judge(self, rank: int, attempt: Attempt) -> bool:
+        """The model's verdict: does this attempt make its mini-batch final?"""
+        entry = self.entries[attempt.index]
+        if entry.holder != rank:
+            return False
+        entry.holder = None
+        self.members[rank].held.remove(attempt.index)
+        if attempt.cause is not Cause.SUCCEEDED and not attempt.isolated:
+            if attempt.cause is Cause.LOST_RANK:
+                return False
+            entry.failures += 1
+            if entry.failures < self.policy.run_max_try:
+                return False
+            if self.policy.isolate_failures and attempt.cause is not Cause.LOAD_ERROR and attempt.items > 1:
+                entry.isolating = True
+                return False
+        entry.final = True
+        self.accepted += 1
+        lost = 1 if attempt.items == UNKNOWN else attempt.items - attempt.succeeded
+        self.tally.items_failed += lost
+        self.tally.items_succeeded += attempt.succeeded
+        if attempt.succeeded:
+            self.tally.mini_batches_succeeded += 1
+            self.successes.append(attempt.succeeded)
+        else:
+            self.tally.mini_batches_failed += 1
+        return True
+
+    @precondition(lambda self: self.members)
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        """Unasked: a worker that retires, or an executor whose unbegun mini-batches cannot be run."""
+        rank = self.some(data)
+        member = self.members[rank]
+        given = data.draw(st.lists(st.sampled_from(member.held), unique=True) if member.held else st.just([]))
+        self.take_back(rank, given)
+        self.take(self.scheduler.returned(rank, given, asked=False))
+
+    @precondition(lambda self: any(member.recall for member in self.members.values()))
+    @rule(data=st.data())
+    def answer(self, data: st.DataObject) -> None:
+        """A recall is answered in full, in part, or with nothing."""
+        asked = sorted(rank for rank, member in self.members.items() if member.recall)
+        rank = data.draw(st.sampled_from(asked))
+        member = self.members[rank]
+        most = min(member.recall, len(member.held))
+        given = member.held[len(member.held) - data.draw(st.integers(0, most)) :]
+        member.recall = 0
+        self.take_back(rank, given)
+        self.take(self.scheduler.returned(rank, given, asked=True))
+
+    def take_back(self, rank: int, given: list[int]) -> None:
+        member = self.members[rank]
+        for index in list(given):
+            member.held.remove(index)
+            self.entries[index].holder = None
+
+    @precondition(lambda self: self.members)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        rank = self.some(data)
+        member = self.members.pop(rank)
+        for index in member.held:
+            self.entries[index].holder = None
+        self.take(self.scheduler.left(rank))
+
+    @precondition(lambda self: self.successes)
+    @rule()
+    def refuse(self) -> None:
+        """Assembly finds that the rows of a success fit no others."""
+        items = self.successes.pop()
+        self.tally.mini_batches_succeeded -= 1
+        self.tally.mini_batches_failed += 1
+        self.tally.items_succeeded -= items
+        self.tally.items_failed += items
+        self.take(self.scheduler.reject(items))
+
+    @rule(sure=st.integers(0, 9))
+    def stop(self, sure: int) -> None:
+        if not sure:
+            self.stopping = True
+            self.take(self.scheduler.stop())
+
+    # -- what holds at any time
+
+    @invariant()
+    def books_agree(self) -> None:
+        if not hasattr(self, "scheduler"):
+            return
+        assert self.scheduler.tally == self.tally
+        assert self.scheduler.remaining == sum(not entry.final for entry in self.entries)
+        for index, entry in enumerate(self.entries):
+            assert self.scheduler.is_final(index) == entry.final
+        for rank, member in self.members.items():
+            assert self.scheduler.held_by(rank) == sorted(member.held)
+
+    @invariant()
+    def it_ends_when_it_must(self) -> None:
+        if not hasattr(self, "scheduler") or self.ends:
+            return
+        assert self.tally.passed(self.policy.limits) is None, "no Abort came"
+        assert any(not entry.final for entry in self.entries), "no Finish came"
+        assert not self.stopping or any(entry.holder is not None for entry in self.entries), "no Finish came"
+
+    @invariant()
+    def nobody_idles_beside_work(self) -> None:
+        if not hasattr(self, "scheduler") or self.ends or self.stopping:
+            return
+        idle = [rank for rank, member in self.members.items() if not member.held and not member.recall]
+        if idle:
+            assert not [entry for entry in self.entries if not entry.final and entry.holder is None]
+
+    def teardown(self) -> None:
+        """From any state at all the run comes to its end."""
+        if not hasattr(self, "scheduler"):
+            return
+        if not self.members and not self.ends:
+            self.join(99)
+        for _ in range(20 * len(self.entries) + 20):
+            if self.ends:
+                break
+            for rank, member in list(self.members.items()):
+                if member.recall:
+                    member.recall = 0
+                    self.take(self.scheduler.returned(rank, [], asked=True))
+                done = []
+                for index in list(member.held):
+                    entry = self.entries[index]
+                    items = abs(entry.items)
+                    done.append(Attempt(index, Cause.SUCCEEDED, items, items, isolated=entry.isolating))
+                self.deliver(rank, done)
+        assert len(self.ends) == 1
+
+
+AnyOrder.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestAnyOrder = AnyOrder.TestCase
