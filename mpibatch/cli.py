@@ -13,6 +13,7 @@ from mpibatch import __version__
 from mpibatch.errors import ExitStatus, MpibatchError, UsageError
 
 if TYPE_CHECKING:
+    from mpibatch.config.schema import Job
     from mpibatch.placement.place import Placement
     from mpibatch.runs.record import Opened
 

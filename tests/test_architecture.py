@@ -24,7 +24,7 @@ ORDER = [
     ["scheduling"],
     ["runs"],
     ["output", "datasets"],
-    ["placement"],
+    ["placement", "columns"],
     ["config"],
     ["types"],
     ["errors"],
