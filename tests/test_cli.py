@@ -125,6 +125,13 @@ def test_run(job: Path, tmp_path: Path, ranks: int) -> None:
     assert (summary["status"], summary["ranks"]) == ("completed", ranks)
 
 
+def test_a_job_of_files_imports_no_pandas(job: Path) -> None:
+    answer = mpibatch("run", job, "-n", "1", PYTHONPROFILEIMPORTTIME="1")
+    assert answer.returncode == 0
+    assert " pyarrow\n" in answer.stderr
+    assert " pandas\n" not in answer.stderr
+
+
 @pytest.mark.parametrize(
     "command", [["run", "-n", "1"], ["run", "-n", "2"], ["validate"], ["debug", "--mini-batch", "0"]]
 )

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from mpibatch.datasets.base import Dataset
 from mpibatch.errors import RunDirectoryError
+from mpibatch.runs.arrow import numbers, texts, to_numpy
 from mpibatch.types import UNKNOWN, Map, MiniBatch, MiniBatches, Slice
 
 CHUNK = 16384
@@ -78,7 +78,7 @@ class Plan:
         """All items, UNKNOWN where a mini-batch's are."""
         total = 0
         for chunk in self._chunks:
-            items = _items(chunk)
+            items = to_numpy(chunk.column("items"), np.int64)
             if len(items) and items.min() < 0:
                 return UNKNOWN
             total += int(items.sum())
@@ -86,7 +86,7 @@ class Plan:
 
     def smallest_and_largest(self) -> tuple[int, int]:
         """Items of the smallest and of the largest mini-batch; UNKNOWN where that of any is. The plan is not empty."""
-        sizes = [_items(chunk) for chunk in self._chunks]
+        sizes = [to_numpy(chunk.column("items"), np.int64) for chunk in self._chunks]
         smallest = min(int(size.min()) for size in sizes)
         return (UNKNOWN, UNKNOWN) if smallest < 0 else (smallest, max(int(size.max()) for size in sizes))
 
@@ -110,12 +110,6 @@ class Plan:
             first += batch.num_rows
 
 
-def _items(chunk: pa.RecordBatch) -> "NDArray[np.int64]":
-    """The column as it lies in memory. Not by to_numpy: that would import pandas."""
-    column = chunk.column("items")
-    return np.frombuffer(column.buffers()[1], dtype=np.int64)[column.offset : column.offset + len(column)]
-
-
 def _chunks(slices: Iterable[tuple[int, Slice]]) -> Iterator[pa.RecordBatch]:
     rows: list[tuple[int, int, int, str, bytes]] = []
     input_now, offset = 0, 0
@@ -132,24 +126,12 @@ def _chunks(slices: Iterable[tuple[int, Slice]]) -> Iterator[pa.RecordBatch]:
 
 
 def _batch(rows: list[tuple[int, int, int, str, bytes]]) -> pa.RecordBatch:
-    """Columns out of rows. Not by pa.array: that would import pandas, half a second at the start of every run."""
     datasets, offsets, items, keys, payloads = zip(*rows, strict=True)
     columns = [
-        _numbers(datasets, pa.int16()),
-        _numbers(offsets, pa.int64()),
-        _numbers(items, pa.int64()),
-        _bytes([key.encode() for key in keys], pa.string()),
-        _bytes(payloads, pa.large_binary()),
+        numbers(np.array(datasets, dtype=np.int16)),
+        numbers(np.array(offsets, dtype=np.int64)),
+        numbers(np.array(items, dtype=np.int64)),
+        texts([key.encode() for key in keys], pa.string()),
+        texts(payloads, pa.large_binary()),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
-
-
-def _numbers(values: Sequence[int], type: pa.DataType) -> pa.Array:
-    data = np.array(values, dtype=f"i{type.byte_width}")
-    return pa.Array.from_buffers(type, len(values), [None, pa.py_buffer(data)])
-
-
-def _bytes(values: Sequence[bytes], type: pa.DataType) -> pa.Array:
-    ends = np.zeros(len(values) + 1, dtype="i8" if type == pa.large_binary() else "i4")
-    np.cumsum([len(value) for value in values], out=ends[1:])
-    return pa.Array.from_buffers(type, len(values), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(values))])
