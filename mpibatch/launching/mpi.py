@@ -4,6 +4,7 @@ mpi4py --probe (a process of its own)--> library --> the mpirun that belongs to 
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,12 @@ class Mpi:
     family: Family
     version: str
     mpirun: str
+
+    @property
+    def survives_losses(self) -> bool:
+        """Whether a lost rank can leave the others running: ULFM, in Open MPI from 5 on."""
+        major = re.search(r"v(\d+)\.", self.version)
+        return self.family is Family.OPEN_MPI and major is not None and int(major[1]) >= 5
 
 
 def find_mpi(env: Mapping[str, str]) -> Mpi:
@@ -114,6 +121,8 @@ def start_words(mpi: Mpi, ranks: int, several_hosts: bool) -> list[str]:
         return [mpi.mpirun, "-n", str(ranks)]
     # cores are bound by mpibatch itself, and a rank on a busy core costs little
     flags = ["--bind-to", "none", "--map-by", ":OVERSUBSCRIBE"]
+    if mpi.survives_losses:
+        flags += ["--with-ft", "ulfm"]
     if os.geteuid() == 0:
         flags.append("--allow-run-as-root")
     if not several_hosts:

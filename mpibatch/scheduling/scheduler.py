@@ -122,6 +122,10 @@ class Scheduler:
     def is_final(self, index: int) -> bool:
         return bool(self._owner[index] == FINAL)
 
+    def in_flight(self, at_most: int) -> list[int]:
+        """Mini-batches that some rank holds, the first `at_most` of them."""
+        return [int(index) for index in np.flatnonzero(self._owner >= 0)[:at_most]]
+
     def held_by(self, rank: int) -> list[int]:
         """What `rank` holds now, in order: for the message about a rank that is gone."""
         return [int(index) for index in np.flatnonzero(self._owner == rank)]
@@ -202,8 +206,8 @@ class Scheduler:
             heapq.heappush(self._waiting, int(waiting))
         self._count(records[final])
         timed = records[counts]
-        seconds = sum(float(timed[phase].sum(dtype=np.float64)) for phase in ("load", "run", "encode"))
-        self.window.learn(seconds, len(timed))
+        seconds = (timed["load"] + timed["run"] + timed["encode"]).astype(np.float64)
+        self.window.learn(float(seconds.sum()), len(timed), float(seconds.max(initial=0.0)))
         return np.asarray(final, dtype=np.bool_)
 
     def _again(self, record: np.void) -> bool:
