@@ -1,11 +1,9 @@
 """Where a file of rows may be cut: after a newline that is outside quotes.
 
-    cut_at_newlines    looks at a few kilobytes around each boundary; right where no quoted field holds a
-    newline scan_segment       reads all of a segment of a file and gives the cuts for both cases, that it
-    begins outside and
-                       that it begins inside a quoted field; join_segments, which knows, picks. So segments
-                       may be scanned on several ranks at once (RFC 4180: inside is after an odd number of
-                       quotes)
+    cut_at_newlines  looks at a few kilobytes around each boundary; right if no quoted field holds a newline
+    scan_segment     reads all of a segment of a file, and gives the cuts both if it begins outside and if it
+                     begins inside a quoted field, so that segments may be scanned on several ranks at once
+    join_segments    knows the segments before, and picks (RFC 4180: inside is after an odd number of quotes)
 
 A slice is at least `step` bytes long, but for the last of a file or segment, and ends at the first row end
 from there. Empty lines go with the row before them. In UTF-16 a newline is two bytes, aligned to the file.

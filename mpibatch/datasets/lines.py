@@ -237,6 +237,20 @@ class Lines(ABC):
 
     # Loading
 
+    @property
+    def schema(self) -> Any:
+        """The settled schema, None before it is."""
+        return self._schema
+
+    def decode(self, payload: bytes) -> Any:
+        """A slice as an Arrow table in the settled types. Raises LoadError."""
+        span = self._payloads.unpack(payload)
+        with Place(span):
+            return self.table(span)
+
+    def path_of(self, payload: bytes) -> str:
+        return self._payloads.unpack(payload).path
+
     def load(self, payload: bytes) -> Frame:
         from mpibatch.datasets.schemas import to_pandas
 

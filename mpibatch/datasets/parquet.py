@@ -1,8 +1,8 @@
 """Parquet: a mini-batch is a row group, several small ones, or a piece of one; the script gets a DataFrame.
 
     mini_batch_size   none      one row group
-                      bytes     row groups of a file joined up to that many decoded bytes; a larger one in
-                      equal pieces N rows    N rows, whatever the row groups
+                      bytes     row groups of a file joined up to that many decoded bytes, or pieces of one
+                      N rows    N rows, whatever the row groups
 
 Plan reads footers only (spread by `map`). Pieces of a row group follow each other in the plan, and the loader
 keeps the group that it decoded last, so that an executor that is granted neighbours decodes a group once; a
@@ -95,6 +95,20 @@ class Parquet:
         self._schema = unpack(frozen) if frozen else None
 
     # Loading
+
+    @property
+    def schema(self) -> Any:
+        """The settled schema, None before it is."""
+        return self._schema
+
+    def decode(self, payload: bytes) -> Any:
+        """A slice as an Arrow table in the settled types. Raises LoadError."""
+        span = self._payloads.unpack(payload)
+        with Place(span, "rows"):
+            return self.table(span)
+
+    def path_of(self, payload: bytes) -> str:
+        return self._payloads.unpack(payload).path
 
     def load(self, payload: bytes) -> Frame:
         span = self._payloads.unpack(payload)
@@ -275,7 +289,7 @@ def _columns_with_nulls(groups: list[Any]) -> set[str]:
 
 
 def _owners(path: str) -> set[str]:
-    """Column names that a leaf's path may stand for: itself, as names may hold dots, or what it is nested in."""
+    """Column names that a leaf's path may stand for: itself (names may hold dots) or what it is in."""
     return {path, path.split(".", maxsplit=1)[0]}
 
 
@@ -286,6 +300,6 @@ def _with_nulls(schema: Any, other: Any) -> Any:
 
 
 def _cast(table: Any, schema: Any) -> Any:
-    """The table in the settled types. A plan that saw no nulls and a file that has some is left to `to_pandas`."""
+    """The table in the settled types. Nulls that the plan did not know of are left to `to_pandas`."""
     wanted = pa.schema([field.with_nullable(True) for field in schema])
     return table.select(schema.names).cast(wanted)
