@@ -31,8 +31,9 @@ from mpibatch.datasets.tables import Frame, Payloads, Span, lost_rows
 from mpibatch.errors import InputError
 from mpibatch.types import UNKNOWN, Map, Slice
 
-KEEP = 1 << 28  # decoded bytes of a row group that is kept whole
+KEEP = 1 << 27  # decoded bytes of a row group that is kept whole
 _BATCH = 1 << 14  # rows read on at a time from a larger one
+_READ = 1 << 20  # bytes of a column read at a time, else whole column chunks are held as well
 
 UNREADABLE = 1  # flag of a span: the file could not be read while planning
 
@@ -169,7 +170,7 @@ class Reader:
         self._file = open_file(path)
         weakref.finalize(self, self._file.close)
         try:
-            self._parquet = pq.ParquetFile(self._file)
+            self._parquet = pq.ParquetFile(self._file, buffer_size=_READ, pre_buffer=False)
         except BaseException:
             self._file.close()
             raise
