@@ -44,7 +44,8 @@ class Policy:
 class Grant:
     """Mini-batches [first, first + count) go to `rank`, as try number `tries`.
 
-    isolate: 0, or how many items the one mini-batch has: it failed its last try and is to be run in parts
+    isolate: 0, or how many items the one mini-batch has: it failed its last try, number `tries`, and is to be run in
+             parts
     """
 
     rank: int
@@ -304,7 +305,7 @@ class Scheduler:
                 break
             heapq.heappop(self._waiting)
             count += 1
-        return Grant(rank, first, count, tries + 1, isolate)
+        return Grant(rank, first, count, tries if isolate else tries + 1, isolate)
 
     def _grant_fresh(self, rank: int, room: int) -> Grant:
         first, last = self._fresh.popleft()
