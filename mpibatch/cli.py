@@ -13,6 +13,7 @@ from mpibatch import __version__
 from mpibatch.errors import ExitStatus, MpibatchError, UsageError
 
 if TYPE_CHECKING:
+    from mpibatch.config.schema import Job
     from mpibatch.placement.place import Placement
     from mpibatch.runs.record import Opened
 
@@ -54,10 +55,9 @@ def run(
     """Run a job. Started plainly it starts mpirun itself; started by mpirun or srun it is a rank."""
 
     def opening() -> "Opened":
-        from mpibatch.config.load import load_job
         from mpibatch.runs.record import Opened, Wishes, begin_or_go_on
 
-        job = load_job(job_file, sets)
+        job = job_in(job_file, sets)
         job = job if output is None else replace(job, output=str(output.absolute()))
         return Opened(*begin_or_go_on(job, run_dir), Wishes(accept_changed=accept_changed_inputs))
 
@@ -116,12 +116,11 @@ def start(opening: "Callable[[], Opened]", ranks: int | None, restarts: int) -> 
 @sets
 def validate(job_file: Path, sets: tuple[str, ...]) -> None:
     """Check everything that can be checked without running, and print the plan's shape."""
-    from mpibatch.config.load import load_job
     from mpibatch.placement.ranks import node_places, wanted_ranks
     from mpibatch.reporting.shape import describe
     from mpibatch.runs.check import check
 
-    checked = check(load_job(job_file, sets), str(job_file))
+    checked = check(job_in(job_file, sets), str(job_file))
     config = checked.job.config
     ranks = wanted_ranks(config, os.environ)
     try:
@@ -137,10 +136,9 @@ def validate(job_file: Path, sets: tuple[str, ...]) -> None:
 @sets
 def debug(job_file: Path, index: int, sets: tuple[str, ...]) -> int:
     """Run one mini-batch in this process, without MPI and time limits, so that pdb and print work."""
-    from mpibatch.config.load import load_job
     from mpibatch.execution.debug import debug as run_here
 
-    return run_here(load_job(job_file, sets), index)
+    return run_here(job_in(job_file, sets), index)
 
 
 @commands.command()
@@ -164,6 +162,14 @@ def init(name: str) -> None:
     for path in write_template(folder, folder.name):
         click.echo(path)
     click.echo(f"Next: mpibatch run {folder / 'job.yaml'} -n 2")
+
+
+def job_in(path: Path, sets: tuple[str, ...]) -> "Job":
+    """The job that a command is about. Raises JobFileError."""
+    from mpibatch.config.load import load_job
+    from mpibatch.config.unbuilt import refuse_unbuilt
+
+    return refuse_unbuilt(load_job(path, sets), str(path))
 
 
 def main() -> NoReturn:

@@ -22,7 +22,7 @@ from typing import Any
 from mpibatch.config.schema import Job, OutputAction
 from mpibatch.datasets import open_dataset
 from mpibatch.datasets.base import Loaded, LoadError
-from mpibatch.errors import ExitStatus, ScriptError, UsageError
+from mpibatch.errors import ExitStatus, MpibatchError, UsageError
 from mpibatch.execution import entry
 from mpibatch.execution.entry import EntryScript, context_of
 from mpibatch.execution.furnish import Seat, environment_of
@@ -42,11 +42,11 @@ def debug(job: Job, index: int) -> int:
         _become_executor(job, directory)
         try:
             return _attempt(job, index)
-        except (ScriptError, WrongReturn, LoadError) as error:
+        except (WrongReturn, LoadError) as error:
             _say(f"failed: {error}")
         except bdb.BdbQuit:
             return INTERRUPTED
-        except KeyboardInterrupt:
+        except (MpibatchError, KeyboardInterrupt):
             raise
         except BaseException as error:  # SystemExit too: in a run it is a failed attempt like any other
             sys.stdout.flush()

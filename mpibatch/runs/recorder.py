@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mpibatch.datasets.base import Dataset
 from mpibatch.errors import MpibatchError, RunDirectoryError
 from mpibatch.output.base import Finalizer, Stream
+from mpibatch.runs.arrow import numbers, texts
 from mpibatch.runs.assembly import Assembly
 from mpibatch.runs.directory import RunDirectory
 from mpibatch.runs.history import History
@@ -151,11 +152,11 @@ class Recorder:
 def _make_columnar(path: Path, keep: bool) -> None:
     """events.bin becomes events.parquet, a column a field, the cause by name."""
     records = np.fromfile(path, dtype=ATTEMPT_DTYPE)
-    causes = pa.array([cause.name.lower() for cause in Cause])
+    causes = texts([cause.name.lower().encode() for cause in Cause], pa.string())
     columns: dict[str, pa.Array] = {
-        name: pa.array(np.ascontiguousarray(records[name])) for name, _ in ATTEMPT_FIELDS if name != "pad"
+        name: numbers(records[name]) for name, _ in ATTEMPT_FIELDS if name != "pad"
     }
-    columns["cause"] = pa.DictionaryArray.from_arrays(pa.array(records["cause"].astype(np.int8)), causes)
+    columns["cause"] = pa.DictionaryArray.from_arrays(numbers(records["cause"].astype(np.int8)), causes)
     temporary = path.with_name(f".events.{os.getpid()}")
     pq.write_table(pa.table(columns), temporary)
     temporary.replace(path.with_suffix(".parquet"))
