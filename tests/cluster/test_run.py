@@ -13,7 +13,7 @@ SCRIPT = "import os\n\ndef run(mini_batch):\n    return [os.path.basename(path) 
 JOB = """\
 name: names
 inputs: {texts: {type: files, path: data}}
-parallel_run_config: {entry_script: score.py, mini_batch_size: 2, device: cpu}
+parallel_run_config: {entry_script: score.py, mini_batch_size: 2}
 """
 
 
@@ -28,8 +28,11 @@ def test_srun_starts_the_ranks(cluster: Cluster, shared: Path, mpi: str, variabl
     (shared / "score.py").write_text(SCRIPT)
     (shared / "job.yaml").write_text(JOB)
     run = [python, "-m", "mpibatch", "run", str(shared / "job.yaml"), "--run-dir", str(shared / "run")]
-    cluster.srun("-N3", "-n6", f"--mpi={mpi}", *run, env={"PYTHONPATH": str(REPOSITORY)})
+    command = ("-N3", "-n6", "--gpus-per-task=1", f"--mpi={mpi}", *run)
+    cluster.srun(*command, env={"PYTHONPATH": str(REPOSITORY)})
     rows = (shared / "run" / "outputs" / "parallel_run_step.txt").read_text()
     assert rows == "".join(f"{number:02}\n" for number in range(20))
     record = json.loads((shared / "run" / "run.json").read_text())
-    assert sorted(rank["host"] for rank in record["ranks"]) == ["n1", "n1", "n2", "n2", "n3", "n3"]
+    places = sorted((rank["host"], rank["placement"]["gpu"]) for rank in record["ranks"])
+    assert places == [(host, gpu) for host in ("n1", "n2", "n3") for gpu in "01"]
+    assert "nothing left to do" in cluster.srun(*command, env={"PYTHONPATH": str(REPOSITORY)}).stdout
