@@ -9,6 +9,7 @@ No MPI in here: rank 0 owns one directly, the other ranks own theirs between two
 """
 
 import logging
+import struct
 import time
 from collections import deque
 from collections.abc import Callable
@@ -39,6 +40,8 @@ from mpibatch.types import ATTEMPT, Cause, Failure, Phase, decode_failures, enco
 
 logger = logging.getLogger(__name__)
 
+INDEX = struct.Struct("<q")  # the first field of an ATTEMPT record
+ATTEMPT_FRAME = int(FrameType.ATTEMPT)
 AT_WORK = (Phase.LOAD, Phase.RUN, Phase.ENCODE)
 STARTS_IN_VAIN = 3  # in a row, before the rank retires
 
@@ -65,8 +68,8 @@ class Worker:
         self._parts: Parts | None = None
         self._schemas: dict[int, bytes] = {0: b""}
         self._reports: list[Report] = []
-        self._records: list[bytes | memoryview] = []
-        self._data: list[bytes | memoryview] = []
+        self._records: list[bytes] = []
+        self._data: list[bytes] = []
         self._ready = False
         self._joined = False
         self._in_vain = 0
@@ -204,32 +207,39 @@ class Worker:
     # -- results
 
     def _read(self, executor: Executor) -> None:
-        for kind, body in executor.read():
-            if kind == FrameType.ATTEMPT:
-                self._attempt(executor, body)
-            elif kind == FrameType.SCHEMA:
-                self._schema(int.from_bytes(body[:4], "little"), bytes(body[4:]))
-            elif kind == FrameType.READY:
-                self._ready = True
-                if not self._joined:
-                    self._joined = True
-                    self._reports.append(Joined(time.monotonic() - executor.started))
+        arrived = executor.read()
+        data, outstanding = arrived.data, self._outstanding
+        for kind, start, end in arrived.frames:
+            if kind == ATTEMPT_FRAME:
+                index = INDEX.unpack_from(data, start)[0]
+                self._in_vain = 0
+                if executor.spilling:
+                    executor.forget(index)
                 if self._parts is not None:
-                    self._next_part()
-            elif kind == FrameType.REFUSED:
-                self._refused = decode_failures(bytes(body))[0]
+                    self._part_ended(data[start:end])
+                elif outstanding.pop(index, None) is not None:
+                    self._note(data[start : start + ATTEMPT.size], data[start + ATTEMPT.size : end])
+            else:
+                self._hear(FrameType(kind), data[start:end], executor)
 
-    def _attempt(self, executor: Executor, body: memoryview) -> None:
-        index = int.from_bytes(body[:8], "little", signed=True)
-        self._in_vain = 0
-        executor.forget(index)
-        if self._parts is None:
-            if self._outstanding.pop(index, None) is not None:
-                self._note(body[: ATTEMPT.size], body[ATTEMPT.size :])
-            return
+    def _hear(self, kind: FrameType, body: bytes, executor: Executor) -> None:
+        if kind is FrameType.SCHEMA:
+            self._schema(int.from_bytes(body[:4], "little"), body[4:])
+        elif kind is FrameType.READY:
+            self._ready = True
+            if not self._joined:
+                self._joined = True
+                self._reports.append(Joined(time.monotonic() - executor.started))
+            if self._parts is not None:
+                self._next_part()
+        elif kind is FrameType.REFUSED:
+            self._refused = decode_failures(body)[0]
+
+    def _part_ended(self, body: bytes) -> None:
+        assert self._parts is not None
         _, _, succeeded, row_bytes, _, schema, _, cause, *_, load, run, encode = ATTEMPT.unpack_from(body)
-        rows = Encoded(succeeded, bytes(body[ATTEMPT.size : ATTEMPT.size + row_bytes]), self._schemas[schema])
-        failure = bytes(body[ATTEMPT.size + row_bytes :])
+        rows = Encoded(succeeded, body[ATTEMPT.size : ATTEMPT.size + row_bytes], self._schemas[schema])
+        failure = body[ATTEMPT.size + row_bytes :]
         self._parts.ended(Cause(cause), succeeded, load + run + encode, rows, failure)
         self._next_part()
 
@@ -238,7 +248,7 @@ class Worker:
         self._flush()
         self._reports.append(SchemaSeen(id, schema))
 
-    def _note(self, record: bytes | memoryview, data: bytes | memoryview) -> None:
+    def _note(self, record: bytes, data: bytes) -> None:
         self._records.append(record)
         self._data.append(data)
 

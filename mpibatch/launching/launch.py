@@ -28,7 +28,7 @@ FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 def launch(
     directory: RunDirectory, wishes: Wishes, mpi: Mpi, ranks: int, restarts: int, env: Mapping[str, str]
 ) -> ExitStatus:
-    """Runs the run in `directory` with `ranks` ranks to its end; if it dies it is started again, up to `restarts` times."""
+    """Runs the run in `directory` with `ranks` ranks to its end; if it dies it is started again."""
     several_hosts = int(env.get("SLURM_JOB_NUM_NODES", "1")) > 1
     barren = 0  # incarnations in a row that ended without a new record
     for incarnation in count():
