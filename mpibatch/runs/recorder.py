@@ -20,7 +20,7 @@ from mpibatch.errors import MpibatchError, RunDirectoryError
 from mpibatch.output.base import Finalizer, Stream
 from mpibatch.runs.arrow import numbers, texts
 from mpibatch.runs.assembly import Assembly
-from mpibatch.runs.directory import RunDirectory
+from mpibatch.runs.directory import RunDirectory, cannot_write
 from mpibatch.runs.history import History
 from mpibatch.runs.lease import Lease
 from mpibatch.runs.log import RecordType, ResultsLog
@@ -158,8 +158,11 @@ def _make_columnar(path: Path, keep: bool) -> None:
     }
     columns["cause"] = pa.DictionaryArray.from_arrays(numbers(records["cause"].astype(np.int8)), causes)
     temporary = path.with_name(f".events.{os.getpid()}")
-    pq.write_table(pa.table(columns), temporary)
-    temporary.replace(path.with_suffix(".parquet"))
+    try:
+        pq.write_table(pa.table(columns), temporary)
+        temporary.replace(path.with_suffix(".parquet"))
+    finally:
+        temporary.unlink(missing_ok=True)
     if not keep:
         path.unlink()
 
@@ -182,7 +185,4 @@ def _write(descriptor: int, data: bytes, path: Path) -> None:
         while rest:
             rest = rest[os.write(descriptor, rest) :]
     except OSError as error:
-        raise RunDirectoryError(
-            f"cannot write {path}: {error.strerror}. The results log has all that was done before: make room, then go "
-            "on with `mpibatch resume`."
-        ) from error
+        raise cannot_write(path, error) from error
