@@ -99,15 +99,20 @@ def start(opening: "Callable[[], Opened]", ranks: int | None, restarts: int) -> 
         from mpibatch.mpi.session import run_rank
 
         return run_rank(opening, os.environ)
-    opened = opening()
-    ranks = ranks or wanted_ranks(opened.job.config, os.environ).total
-    if ranks == 1:
-        from mpibatch.mpi.session import run_rank
+    if ranks != 1:
+        from mpibatch.launching.launch import launch
+        from mpibatch.launching.mpi import Finding
 
-        return run_rank(lambda: opened, os.environ)
-    from mpibatch.launching.launch import launch
+        finding = Finding(os.environ)  # other processes look for MPI while this one reads the job
+        opened = opening()
+        ranks = ranks or wanted_ranks(opened.job.config, os.environ).total
+        if ranks > 1:
+            return launch(opened.directory, opened.wishes, finding.result(), ranks, restarts, os.environ)
+    else:
+        opened = opening()
+    from mpibatch.mpi.session import run_rank
 
-    return launch(opened.directory, opened.wishes, ranks, restarts, os.environ)
+    return run_rank(lambda: opened, os.environ)
 
 
 @commands.command(short_help="Write a batch script for Slurm and submit it.")

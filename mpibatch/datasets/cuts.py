@@ -1,11 +1,9 @@
 """Where a file of rows may be cut: after a newline that is outside quotes.
 
-    cut_at_newlines    looks at a few kilobytes around each boundary; right where no quoted field holds a
-    newline scan_segment       reads all of a segment of a file and gives the cuts for both cases, that it
-    begins outside and
-                       that it begins inside a quoted field; join_segments, which knows, picks. So segments
-                       may be scanned on several ranks at once (RFC 4180: inside is after an odd number of
-                       quotes)
+    cut_at_newlines  looks at a few kilobytes around each boundary; right if no quoted field holds a newline
+    scan_segment     reads all of a segment of a file, and gives the cuts both if it begins outside and if it
+                     begins inside a quoted field, so that segments may be scanned on several ranks at once
+    join_segments    knows the segments before, and picks (RFC 4180: inside is after an odd number of quotes)
 
 A slice is at least `step` bytes long, but for the last of a file or segment, and ends at the first row end
 from there. Empty lines go with the row before them. In UTF-16 a newline is two bytes, aligned to the file.
@@ -13,9 +11,11 @@ from there. Empty lines go with the row before them. In UTF-16 a newline is two 
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 SEGMENT = 1 << 25  # bytes scanned at once: what a scan holds in memory
+_WINDOW = 1 << 20  # bytes searched at once where quotes are many
+_QUOTES = 64  # in a row, before they are many
 _LOOK = 1 << 12  # bytes looked at around a boundary before looking at more
 
 
@@ -107,6 +107,15 @@ def first_end(data: bytes, marks: Marks) -> int:
     return _row_end(data, 0, False, marks)[0]
 
 
+def whole_rows(data: bytes, marks: Marks) -> bytes:
+    """The rows of `data`, which begins with a row, without the last one if it is cut."""
+    end = len(data) // marks.width * marks.width
+    while (end := _rfind(data, marks.newline, end)) >= 0:
+        if _count(data, marks.quote, 0, end) % 2 == 0:
+            return data[: end + marks.width]
+    return data
+
+
 def odd_quotes(data: bytes, marks: Marks) -> bool:
     return bool(marks.quote) and _count(data, marks.quote, 0, len(data)) % 2 == 1
 
@@ -132,16 +141,34 @@ def _chain(data: bytes, step: int, marks: Marks, inside: bool, reach: int) -> tu
 
 def _row_end(data: bytes, at: int, inside: bool, marks: Marks) -> tuple[int, bool]:
     """The end of the row around `at`, or -1; and whether the position reached is inside quotes."""
-    while True:
+    width = marks.width
+    for _ in range(_QUOTES):
         # The newline is looked for first: rows are short, and the next quote may be anywhere.
         line = -1 if inside else _find(data, marks.newline, at)
         quote = _find(data, marks.quote, at, line if line >= 0 else None)
         if quote >= 0:
-            at, inside = quote + marks.width, not inside
+            at, inside = quote + width, not inside
         elif line >= 0:
             return _after_newline(data, line, marks), False
         else:
             return -1, inside
+    return _row_end_among_quotes(data, at, inside, marks)
+
+
+def _row_end_among_quotes(data: bytes, at: int, inside: bool, marks: Marks) -> tuple[int, bool]:
+    """The same, window by window: where quotes are many, as they are after a guess `inside` that is wrong."""
+    import numpy
+
+    width = marks.width
+    for first in range(at, len(data), _WINDOW):
+        units = _units(data, first, min(first + _WINDOW, len(data)), width)
+        quotes = numpy.flatnonzero(units == int.from_bytes(marks.quote, "little"))
+        lines = numpy.flatnonzero(units == int.from_bytes(marks.newline, "little"))
+        outside = (numpy.searchsorted(quotes, lines) + inside) % 2 == 0
+        if outside.any():
+            return _after_newline(data, first + int(lines[outside.argmax()]) * width, marks), False
+        inside ^= len(quotes) % 2 == 1
+    return -1, inside
 
 
 def _after_newline(data: bytes, at: int, marks: Marks) -> int:
@@ -169,6 +196,14 @@ def _find(data: bytes, mark: bytes, at: int, last: int | None = None) -> int:
     return found
 
 
+def _rfind(data: bytes, mark: bytes, end: int) -> int:
+    """The last aligned `mark` that begins before `end`, or -1."""
+    found = data.rfind(mark, 0, end)
+    while found >= 0 and found % len(mark):
+        found = data.rfind(mark, 0, found + len(mark) - 1)
+    return found
+
+
 def _count(data: bytes, mark: bytes, first: int, last: int) -> int:
     if not mark or last <= first:
         return 0
@@ -177,6 +212,12 @@ def _count(data: bytes, mark: bytes, first: int, last: int) -> int:
 
     import numpy
 
-    kind = numpy.uint8 if len(mark) == 1 else numpy.dtype("<u2")
-    values = numpy.frombuffer(data, kind, (last - first) // len(mark), first)
+    values = _units(data, first, last, len(mark))
     return int(numpy.count_nonzero(values == int.from_bytes(mark, "little")))
+
+
+def _units(data: bytes, first: int, last: int, width: int) -> Any:
+    """[first, last) as an array of numbers of `width` bytes each."""
+    import numpy
+
+    return numpy.frombuffer(data, numpy.dtype(f"<u{width}"), (last - first) // width, first)

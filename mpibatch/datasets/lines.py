@@ -27,6 +27,7 @@ from mpibatch.datasets.cuts import (
     join_segments,
     row_ends,
     scan_segment,
+    whole_rows,
 )
 from mpibatch.datasets.sources import (
     compression,
@@ -237,6 +238,20 @@ class Lines(ABC):
 
     # Loading
 
+    @property
+    def schema(self) -> Any:
+        """The settled schema, None before it is."""
+        return self._schema
+
+    def decode(self, payload: bytes) -> Any:
+        """A slice as an Arrow table in the settled types. Raises LoadError."""
+        span = self._payloads.unpack(payload)
+        with Place(span):
+            return self.table(span)
+
+    def path_of(self, payload: bytes) -> str:
+        return self._payloads.unpack(payload).path
+
     def load(self, payload: bytes) -> Frame:
         from mpibatch.datasets.schemas import to_pandas
 
@@ -257,7 +272,7 @@ class Lines(ABC):
             head = self._head_of(span.path)
             last = span.last if limit < 0 else min(span.last, span.first + limit)
             data = read_range(span.path, span.first, last)
-            return (data if last == span.last else _whole_rows(data, head.marks)), head
+            return (data if last == span.last else whole_rows(data, head.marks)), head
         codec = compression(span.path)
         if codec:
             data = read_compressed(span.path, codec, limit)
@@ -268,7 +283,7 @@ class Lines(ABC):
         if found is None:
             raise _NO_HEAD
         rows = data[found.start :]
-        return (_whole_rows(rows, found.marks) if len(data) == limit else rows), found
+        return (whole_rows(rows, found.marks) if len(data) == limit else rows), found
 
     def _head_of(self, path: str) -> Head:
         if self._last_head and self._last_head[0] == path:
@@ -347,8 +362,3 @@ def _plain(answers: list[CutUp]) -> Iterator[int]:
     for answer in answers:
         if isinstance(answer.ends, list):
             yield from answer.ends
-
-
-def _whole_rows(data: bytes, marks: Marks) -> bytes:
-    ends = row_ends(data, marks)
-    return data[: ends[-2]] if len(ends) > 1 else data

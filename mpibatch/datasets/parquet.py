@@ -1,8 +1,8 @@
 """Parquet: a mini-batch is a row group, several small ones, or a piece of one; the script gets a DataFrame.
 
     mini_batch_size   none      one row group
-                      bytes     row groups of a file joined up to that many decoded bytes; a larger one in
-                      equal pieces N rows    N rows, whatever the row groups
+                      bytes     row groups of a file joined up to that many decoded bytes, or pieces of one
+                      N rows    N rows, whatever the row groups
 
 Plan reads footers only (spread by `map`). Pieces of a row group follow each other in the plan, and the loader
 keeps the group that it decoded last, so that an executor that is granted neighbours decodes a group once; a
@@ -31,8 +31,9 @@ from mpibatch.datasets.tables import Frame, Payloads, Span, lost_rows
 from mpibatch.errors import InputError
 from mpibatch.types import UNKNOWN, Map, Slice
 
-KEEP = 1 << 28  # decoded bytes of a row group that is kept whole
+KEEP = 1 << 27  # decoded bytes of a row group that is kept whole
 _BATCH = 1 << 14  # rows read on at a time from a larger one
+_READ = 1 << 20  # bytes of a column read at a time, else whole column chunks are held as well
 
 UNREADABLE = 1  # flag of a span: the file could not be read while planning
 
@@ -96,6 +97,20 @@ class Parquet:
 
     # Loading
 
+    @property
+    def schema(self) -> Any:
+        """The settled schema, None before it is."""
+        return self._schema
+
+    def decode(self, payload: bytes) -> Any:
+        """A slice as an Arrow table in the settled types. Raises LoadError."""
+        span = self._payloads.unpack(payload)
+        with Place(span, "rows"):
+            return self.table(span)
+
+    def path_of(self, payload: bytes) -> str:
+        return self._payloads.unpack(payload).path
+
     def load(self, payload: bytes) -> Frame:
         span = self._payloads.unpack(payload)
         with Place(span, "rows"):
@@ -155,7 +170,7 @@ class Reader:
         self._file = open_file(path)
         weakref.finalize(self, self._file.close)
         try:
-            self._parquet = pq.ParquetFile(self._file)
+            self._parquet = pq.ParquetFile(self._file, buffer_size=_READ, pre_buffer=False)
         except BaseException:
             self._file.close()
             raise
@@ -275,7 +290,7 @@ def _columns_with_nulls(groups: list[Any]) -> set[str]:
 
 
 def _owners(path: str) -> set[str]:
-    """Column names that a leaf's path may stand for: itself, as names may hold dots, or what it is nested in."""
+    """Column names that a leaf's path may stand for: itself (names may hold dots) or what it is in."""
     return {path, path.split(".", maxsplit=1)[0]}
 
 
@@ -286,6 +301,6 @@ def _with_nulls(schema: Any, other: Any) -> Any:
 
 
 def _cast(table: Any, schema: Any) -> Any:
-    """The table in the settled types. A plan that saw no nulls and a file that has some is left to `to_pandas`."""
+    """The table in the settled types. Nulls that the plan did not know of are left to `to_pandas`."""
     wanted = pa.schema([field.with_nullable(True) for field in schema])
     return table.select(schema.names).cast(wanted)

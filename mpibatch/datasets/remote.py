@@ -6,11 +6,19 @@ AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_ENDPOINT_URL, ...): a job file never holds t
 """
 
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, BinaryIO, cast
 
-from mpibatch.config.schema import Input
+from mpibatch.config.schema import Input, Size
+from mpibatch.datasets import paths
+from mpibatch.datasets.base import FailedItem, LoadError
+from mpibatch.datasets.files import DEFAULT_COUNT, Paths
 from mpibatch.errors import InputError
+from mpibatch.types import Map, Slice
 
 _READ_AHEAD = 1 << 20  # bytes: a slice is read in one request, a boundary in another
 
@@ -79,3 +87,68 @@ def _is_glob(path: str) -> bool:
 
 def _is_hidden(name: str) -> bool:
     return any(part.startswith((".", "_")) for part in name.split("/"))
+
+
+class RemoteFiles:
+    """An input of type `files` behind URLs: files are copied here, to be opened by the paths that `run` gets.
+
+    The copies are in a temporary folder (TMPDIR) of their own, below which they have the URL's path. They
+    are deleted when the mini-batch is: a script that needs one for longer copies it.
+    """
+
+    def __init__(self, spec: Input, size: Size | None) -> None:
+        self._spec = spec
+        self._count = size.value if size else DEFAULT_COUNT
+
+    def plan(self, map: Map[Any, Any]) -> Iterator[Slice]:
+        found = paths.find(self._spec)
+        while group := list(islice(found, self._count)):
+            yield Slice(b"\0".join(group), len(group))
+
+    def load(self, payload: bytes) -> Paths:
+        folder = tempfile.mkdtemp(prefix="mpibatch-")
+        loaded = LocalCopies([])
+        weakref.finalize(loaded, shutil.rmtree, folder, ignore_errors=True)
+        for name in self._names(payload):
+            if "://" not in name:
+                loaded.value.append(name)
+                continue
+            target = os.path.normpath(os.path.join(folder, *name.split("://", 1)[1].split("/")))
+            if not target.startswith(folder + "/"):
+                raise LoadError(f"{name}: the name leads out of any folder that it is copied to")
+            try:
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                download(name, target)
+            except OSError as error:
+                raise LoadError(f"{name}: {error.strerror or error}") from error
+            loaded.value.append(target)
+        return loaded
+
+    def describe(self, payload: bytes, lost: list[int] | None, items: int) -> list[FailedItem]:
+        names = self._names(payload)
+        return [FailedItem(names[at]) for at in (range(len(names)) if lost is None else lost)]
+
+    def count(self, payload: bytes) -> int:
+        return len(self._names(payload))
+
+    def freeze(self) -> bytes:
+        return b""
+
+    def thaw(self, frozen: bytes) -> None:
+        pass
+
+    def _names(self, payload: bytes) -> list[str]:
+        return [os.fsdecode(name) for name in payload.split(b"\0")]
+
+
+class LocalCopies(Paths):
+    """A mini-batch of copies, which live as long as it or any part of it."""
+
+    __slots__ = ("__weakref__", "_whole")
+
+    def __init__(self, value: list[str], whole: "LocalCopies | None" = None) -> None:
+        super().__init__(value)
+        self._whole = whole
+
+    def part(self, first: int, last: int) -> "LocalCopies":
+        return LocalCopies(self.value[first:last], self)

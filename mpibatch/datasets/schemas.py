@@ -1,7 +1,6 @@
 """One schema for all mini-batches of a table input, and from Arrow to pandas without types that change.
 
-    plan: samples --merge--> Arrow schema --(column_types)--> settled --freeze--> bytes --thaw--> every
-    executor
+    plan: samples --merge--> Arrow schema --(column_types)--> settled --freeze--> bytes --thaw--> executors
 
 A field is nullable if the samples (or a Parquet footer) hold a null in that column. What pandas would turn
 into another type as soon as a slice happens to hold a null is settled for all slices:

@@ -38,9 +38,13 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """The run is over. `at_once`: kill the executor; otherwise the script's shutdown() is called first."""
+    """The run is over. `at_once`: kill the executor; otherwise the script's shutdown() is called first.
+
+    abrupt: a rank was lost, so the process is to end without MPI_Finalize, which may hang
+    """
 
     at_once: bool
+    abrupt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +103,8 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """Still here."""
+    """Still here: from every rank to rank 0, and from rank 0 to every rank."""
 
 
-Order = Run | GiveBack | Drain | Leave
+Order = Run | GiveBack | Drain | Leave | Beat
 Report = Joined | Results | SchemaSeen | Returned | Stumbled | Retired | Gone | Beat

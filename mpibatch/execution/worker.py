@@ -108,7 +108,7 @@ class Worker:
                 self._give_back(list(self._backlog), asked=False)
                 self._backlog.clear()
                 self._drain_until = time.monotonic() + grace
-            case Leave(at_once):
+            case Leave(at_once, _):
                 self._leave(at_once)
         self._fill()
 

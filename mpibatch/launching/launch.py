@@ -15,7 +15,7 @@ from itertools import count
 from types import FrameType
 
 from mpibatch.errors import ExitStatus, RunDirectoryError
-from mpibatch.launching.mpi import command, find_mpi
+from mpibatch.launching.mpi import Mpi, command
 from mpibatch.runs.directory import RunDirectory, read_json
 from mpibatch.runs.record import Wishes
 from mpibatch.runs.status import State
@@ -25,13 +25,11 @@ LONGEST_BACK_OFF = 30.0  # seconds
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
-def launch(directory: RunDirectory, wishes: Wishes, ranks: int, restarts: int, env: Mapping[str, str]) -> ExitStatus:
-    """Runs the run in `directory` with `ranks` ranks to its end, starting it again up to `restarts` times if it dies.
-
-    Raises UsageError where no MPI is found.
-    """
+def launch(
+    directory: RunDirectory, wishes: Wishes, mpi: Mpi, ranks: int, restarts: int, env: Mapping[str, str]
+) -> ExitStatus:
+    """Runs the run in `directory` with `ranks` ranks to its end; if it dies it is started again, up to `restarts` times."""
     several_hosts = int(env.get("SLURM_JOB_NUM_NODES", "1")) > 1
-    mpi = find_mpi(env)
     barren = 0  # incarnations in a row that ended without a new record
     for incarnation in count():
         before = recorded(directory)

@@ -4,10 +4,11 @@ Job --datasets--> Plan --> plan.parquet, Setup to all --> Coordinator.run --> as
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -20,7 +21,9 @@ from mpibatch.mpi.member import Signals
 from mpibatch.mpi.messages import CallOff, Seated, Setup
 from mpibatch.mpi.session import ALL_WORK_UP_TO, SHUTDOWN_SECONDS, take_seat
 from mpibatch.mpi.transport import Transport
+from mpibatch.mpi.walltime import Walltime
 from mpibatch.output import open_writer
+from mpibatch.placement.allocation import allocation_end
 from mpibatch.reporting import words
 from mpibatch.runs import record
 from mpibatch.runs.changes import refuse_changed_inputs
@@ -112,7 +115,8 @@ def _lead(
     if wishes.retry_failed:
         recorder.reopen(np.flatnonzero(~history.outcomes.table["final"]))
     scheduler = Scheduler(plan.total, _policy(job), history.outcomes.table)
-    board = _Board(directory, history, scheduler, recorder, output, transport.size, started, planned, tell)
+    walltime = Walltime(allocation_end(os.environ), time.time)
+    board = _Board(directory, history, scheduler, recorder, walltime, output, transport.size, started, planned, tell)
     coordinator = Coordinator(
         transport=transport,
         members=[*([0] if setup.coordinator_works else []), *range(1, transport.size)],
@@ -121,7 +125,8 @@ def _lead(
         scheduler=scheduler,
         recorder=recorder,
         signals=signals,
-        grace=config.grace,
+        config=config,
+        walltime=walltime,
         housekeep=board.update,
         seated=lambda ranks: board.place(ranks, transport.library),
         tell=tell,
@@ -147,6 +152,7 @@ class _Board:
         history: History,
         scheduler: Scheduler,
         recorder: Recorder,
+        walltime: Walltime,
         output: Path | None,
         ranks: int,
         started: float,
@@ -158,6 +164,7 @@ class _Board:
         self._epoch = history.epoch
         self._scheduler = scheduler
         self._recorder = recorder
+        self._walltime = walltime
         self._output = output
         self._ranks = ranks
         self._started = started
@@ -175,38 +182,49 @@ class _Board:
 
     def update(self, progress: Progress) -> None:
         summary = self._summary(State.RUNNING, "")
-        write_json(self._directory.status, summary.to_json())
+        write_json(self._directory.status, self._status(summary))
         if time.monotonic() - self._told >= PROGRESS_SECONDS:
             self._told = time.monotonic()
             self._tell(words.progress(summary, progress.working))
 
     def end(self, coordinator: Coordinator, farewell: Farewell) -> ExitStatus:
-        """Output closed, workers gone, summary written, last lines told."""
-        error: MpibatchError | None = farewell.error
-        complete = error is None
-        coordinator.dismiss(at_once=not complete and not isinstance(error, StoppedEarly))
-        try:
-            if complete:
-                self._recorder.finish()
-        except (RunDirectoryError, StoppedEarly) as failed:
-            error = failed
-        closed = time.monotonic()
-        coordinator.see_off(SHUTDOWN_SECONDS)
+        """Output closed, summary written, workers gone, in an order in which a hang loses nothing."""
+        error = farewell.error or self._close_output()
         state = State.COMPLETED if error is None else State.ABORTED if isinstance(error, AbortError) else State.STOPPED
-        summary = self._summary(state, str(error or ""), closed)
+        summary = self._summary(state, str(error or ""))
+        try:
+            write_json(self._directory.status, self._status(summary))
+            write_json(self._directory.summary, summary.to_json())
+        except OSError as failed:
+            self._tell(f"the summary cannot be written: {failed}")
+            error = error or RunDirectoryError(str(failed))
+        coordinator.dismiss(at_once=error is not None and not isinstance(error, StoppedEarly))
+        coordinator.see_off(SHUTDOWN_SECONDS)
         try:
             self._recorder.close(keep=error is not None or bool(self._scheduler.tally.items_failed))
-            write_json(self._directory.status, summary.to_json())
-            write_json(self._directory.summary, summary.to_json())
-        except (OSError, RunDirectoryError) as failed:
-            self._tell(f"the summary could not be written: {failed}")
-            error = error or RunDirectoryError(str(failed))
+        except (OSError, MpibatchError) as failed:
+            self._tell(f"warning: the run directory could not be tidied up: {failed}")
         with contextlib.suppress(OSError):
             self._tell(words.ending(summary, str(self._directory.path)))
         return ExitStatus.COMPLETE if error is None else error.status
 
-    def _summary(self, state: State, reason: str, now: float | None = None) -> Summary:
-        now = time.monotonic() if now is None else now
+    def _close_output(self) -> MpibatchError | None:
+        """Everything is final: the output is completed, if the allocation lasts that long."""
+        if not self._walltime.allows_assembly(self._recorder.to_be_made):
+            return StoppedEarly(
+                "only the final assembly is left, and the allocation ends soon: a resume does just that"
+            )
+        try:
+            self._recorder.finish()
+        except (RunDirectoryError, StoppedEarly) as error:
+            return error
+        return None
+
+    def _status(self, summary: Summary) -> dict[str, Any]:
+        return {**summary.to_json(), "in_flight": self._scheduler.in_flight(20)}
+
+    def _summary(self, state: State, reason: str) -> Summary:
+        now = time.monotonic()
         tally, begun = self._scheduler.tally, self.clock()
         return Summary(
             status=state,

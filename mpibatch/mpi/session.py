@@ -14,7 +14,7 @@ from mpibatch.errors import ExitStatus, MpibatchError, UsageError
 from mpibatch.execution.furnish import Seat, starter
 from mpibatch.execution.watchdog import TimeLimits
 from mpibatch.execution.worker import Worker, WorkerSettings
-from mpibatch.mpi.member import Signals, serve, wait_for_setup
+from mpibatch.mpi.member import RankZeroLost, Signals, serve, wait_for_setup
 from mpibatch.mpi.messages import CallOff, Seated, Setup
 from mpibatch.mpi.transport import MpiTransport, Solo, Transport
 from mpibatch.output import open_encoder
@@ -42,14 +42,26 @@ def run_rank(opening: Opening, env: Mapping[str, str]) -> ExitStatus:
     except MpibatchError as error:
         print(f"mpibatch: {error}", file=sys.stderr, flush=True)
         return error.status
+    trusted = True
     try:
-        status = _lead(opening, transport, signals) if transport.rank == 0 else _follow(transport, signals)
+        if transport.rank == 0:
+            status = _lead(opening, transport, signals)
+        else:
+            trusted = _follow(transport, signals)
+            status = ExitStatus.COMPLETE
     except MpibatchError as error:
         for rank in range(1, transport.size) if transport.rank == 0 else ():
             transport.send(rank, CallOff())
-        print(f"mpibatch: {error}", file=sys.stderr, flush=True)
+        if not isinstance(error, RankZeroLost):
+            print(f"mpibatch: {error}", file=sys.stderr, flush=True)
+        trusted = not isinstance(error, RankZeroLost)
         status = error.status
     transport.close()
+    if transport.broken or not trusted:
+        # everything is durable by now, and MPI_Finalize may wait for the dead
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
     return status
 
 
@@ -85,14 +97,15 @@ def _lead(opening: Opening, transport: Transport, signals: Signals) -> ExitStatu
     return lead(opened.job, opened.directory, opened.wishes, transport, signals, sys.stdout)
 
 
-def _follow(transport: Transport, signals: Signals) -> ExitStatus:
+def _follow(transport: Transport, signals: Signals) -> bool:
+    """Whether MPI_Finalize can be trusted."""
     setup = wait_for_setup(transport)
     if setup is not None:
         seated, worker = take_seat(setup, transport)
         transport.send(0, seated)
         if worker is not None:
-            serve(transport, worker, signals)
-    return ExitStatus.COMPLETE
+            return serve(transport, worker, signals, setup.job.config.rank_timeout)
+    return True
 
 
 def take_seat(setup: Setup, transport: Transport) -> tuple[Seated, Worker | None]:

@@ -117,6 +117,11 @@ class Assembly:
             self._format.finalize(self._path, self._declared or b"", self._parts())
         self.sync()
 
+    @property
+    def to_be_made(self) -> int:
+        """Row bytes that `finish` has to go through."""
+        return int(self._outcomes.table["row_bytes"].sum()) if isinstance(self._format, Finalizer) else 0
+
     def sync(self) -> None:
         """What was written survives a crash of the machine from here on."""
         for file in filter(None, (self._failed, self._output)):

@@ -102,7 +102,8 @@ def create_at(path: Path) -> RunDirectory:
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Replaces `path` atomically: readers see the old text or the new one. Raises OSError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    temporary.write_bytes(text.encode("utf-8", "backslashreplace"))  # bytes of a path that are no UTF-8 become escapes
     temporary.replace(path)
 
 

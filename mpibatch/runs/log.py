@@ -24,7 +24,6 @@ from mpibatch.errors import RunDirectoryError
 MAGIC = b"mpibatch results log 1\n"
 HEADER = struct.Struct("<4sBxxxIQI")  # mark, type, count, length, crc32
 MARK = b"mbr1"
-SANE_LENGTH = 1 << 40
 
 
 class RecordType(IntEnum):

@@ -56,6 +56,10 @@ class Recorder:
         self.surplus = UNSEEN
         self._unsynced = False
 
+    def count_lost(self, attempts: int) -> None:
+        """So many attempts were lost with their rank; nobody can tell how they went."""
+        self.attempts[Cause.LOST_RANK] += attempts
+
     def reopen(self, indices: NDArray[np.int64]) -> None:
         """These mini-batches are to be run again: noted first, so that a resume of this resume knows."""
         self._log.append(RecordType.REOPENED, len(indices), indices.astype("<i8").tobytes())
@@ -120,6 +124,11 @@ class Recorder:
             self._assembly.sync()
             self._log.append(RecordType.CHECKPOINT, 0, position.encode())
             self._checkpointed = position
+
+    @property
+    def to_be_made(self) -> int:
+        """Bytes from which the output is made at the end; 0 where it is written as results come."""
+        return self._assembly.to_be_made
 
     def finish(self) -> None:
         """Everything is final and assembled: makes what is made at the end. Raises RunDirectoryError."""

@@ -44,7 +44,8 @@ class Policy:
 class Grant:
     """Mini-batches [first, first + count) go to `rank`, as try number `tries`.
 
-    isolate: 0, or how many items the one mini-batch has: it failed its last try and is to be run in parts
+    isolate: 0, or how many items the one mini-batch has: it failed its last try, number `tries`, and is to be run in
+             parts
     """
 
     rank: int
@@ -121,6 +122,10 @@ class Scheduler:
 
     def is_final(self, index: int) -> bool:
         return bool(self._owner[index] == FINAL)
+
+    def in_flight(self, at_most: int) -> list[int]:
+        """Mini-batches that some rank holds, the first `at_most` of them."""
+        return [int(index) for index in np.flatnonzero(self._owner >= 0)[:at_most]]
 
     def held_by(self, rank: int) -> list[int]:
         """What `rank` holds now, in order: for the message about a rank that is gone."""
@@ -202,8 +207,8 @@ class Scheduler:
             heapq.heappush(self._waiting, int(waiting))
         self._count(records[final])
         timed = records[counts]
-        seconds = sum(float(timed[phase].sum(dtype=np.float64)) for phase in ("load", "run", "encode"))
-        self.window.learn(seconds, len(timed))
+        seconds = (timed["load"] + timed["run"] + timed["encode"]).astype(np.float64)
+        self.window.learn(float(seconds.sum()), len(timed), float(seconds.max(initial=0.0)))
         return np.asarray(final, dtype=np.bool_)
 
     def _again(self, record: np.void) -> bool:
@@ -300,7 +305,7 @@ class Scheduler:
                 break
             heapq.heappop(self._waiting)
             count += 1
-        return Grant(rank, first, count, tries + 1, isolate)
+        return Grant(rank, first, count, tries if isolate else tries + 1, isolate)
 
     def _grant_fresh(self, rank: int, room: int) -> Grant:
         first, last = self._fresh.popleft()

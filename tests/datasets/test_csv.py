@@ -112,6 +112,19 @@ def test_segments_agree_with_one_scan(tmp_path: Path) -> None:
             assert all(end in true_ends or data[end : end + 1] == b"\n" for end in ends)
 
 
+def test_whole_rows() -> None:
+    """A sample ends with a row, wherever it was cut off; wide characters too."""
+    data = b'a,"x\n""\ny"\nb,"\n"\n"q\n'
+    for marks, text in (
+        (cuts.Marks(), data),
+        (cuts.Marks(b"\n\0", b"\r\0", b'"\0'), data.decode().encode("utf-16-le")),
+    ):
+        ends = cuts.row_ends(text, marks)[:-1]
+        for length in range(len(text)):
+            kept = len(cuts.whole_rows(text[:length], marks))
+            assert kept == max((end for end in ends if end <= length), default=length)
+
+
 def test_wrong_cut_is_noticed(tmp_path: Path, outcomes: Any) -> None:
     """With quoted_newlines false a cut inside a quoted field is an error that stops the run, for any size."""
     path = file_of(tmp_path, b'a,b\n1,"x\ny\nz"\n2,w\n' * 3)

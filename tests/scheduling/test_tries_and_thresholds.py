@@ -155,10 +155,18 @@ def test_isolation_comes_after_the_last_try_and_once() -> None:
     actions = end(scheduler, 0, failed(0, items=8))
     assert [(grant.tries, grant.isolate) for grant in grants(actions)] == [(2, 0)]
     actions = end(scheduler, 0, failed(0, items=8))
-    assert [(grant.tries, grant.isolate) for grant in grants(actions)] == [(3, 8)]
+    assert [(grant.tries, grant.isolate) for grant in grants(actions)] == [(2, 8)]
     outcome = Attempt(0, Cause.SUCCEEDED, 8, 7, isolated=True)
     assert end(scheduler, 0, outcome) == [Finish()]
     assert scheduler.tally == Tally(1, 0, 7, 1)
+
+
+def test_isolation_after_as_many_tries_as_a_byte_holds() -> None:
+    """run_max_try may be 255, and isolation is no further try: its number must fit the records too."""
+    scheduler, actions = start(1, Policy(255, isolate_failures=True, limits=Limits(-1)))
+    for _ in range(255):
+        actions = end(scheduler, 0, failed(0, items=2))
+    assert grants(actions) == [Grant(0, 0, 1, 255, isolate=2)]
 
 
 def test_an_isolation_that_finds_nothing_good_is_final_too() -> None:
