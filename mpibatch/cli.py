@@ -95,17 +95,20 @@ def start(opening: "Callable[[], Opened]", ranks: int | None, restarts: int) -> 
     from mpibatch.placement.ranks import wanted_ranks
     from mpibatch.placement.variables import launched_by
 
-    if launched_by(os.environ) is not None:
+    launcher = launched_by(os.environ)
+    if launcher is not None:
         from mpibatch.mpi.session import run_rank
 
-        return run_rank(opening, os.environ)
+        size = launcher.size
+        return run_rank(lambda: warned(opening(), size or ranks or 1, ranks), os.environ)
     if ranks != 1:
         from mpibatch.launching.launch import launch
         from mpibatch.launching.mpi import Finding
 
         finding = Finding(os.environ)  # other processes look for MPI while this one reads the job
         opened = opening()
-        ranks = ranks or wanted_ranks(opened.job.config, os.environ).total
+        asked, ranks = ranks, ranks or wanted_ranks(opened.job.config, os.environ).total
+        warned(opened, ranks, asked)
         if ranks > 1:
             return launch(opened.directory, opened.wishes, finding.result(), ranks, restarts, os.environ)
     else:
@@ -113,6 +116,15 @@ def start(opening: "Callable[[], Opened]", ranks: int | None, restarts: int) -> 
     from mpibatch.mpi.session import run_rank
 
     return run_rank(lambda: opened, os.environ)
+
+
+def warned(opened: "Opened", ranks: int, asked: int | None) -> "Opened":
+    """The same; the user is told where what was asked for and what there is disagree."""
+    from mpibatch.placement.ranks import disagreements
+
+    for line in disagreements(ranks, asked, opened.job.config, os.environ):
+        click.echo(f"mpibatch: warning: {line}", err=True)
+    return opened
 
 
 @commands.command(short_help="Write a batch script for Slurm and submit it.")
@@ -129,7 +141,7 @@ def start(opening: "Callable[[], Opened]", ranks: int | None, restarts: int) -> 
 @click.option("--gpus", help="GPUs of each node: 2, or with their type a100:2.")
 @click.option("--constraint", help="Features that the nodes must have.")
 @click.option("--mail", help="Address that is told when the job ends or fails.")
-@click.option("--option", "extra", metavar="OPTION", multiple=True, help="Another option of sbatch, as --option=--nice=10.")
+@click.option("--option", "extra", metavar="TEXT", multiple=True, help="More for sbatch, such as --option=--nice=10.")
 @click.option("--module", "modules", multiple=True, help="Loaded in the job with `module load`.")
 @click.option("--setup", metavar="COMMAND", multiple=True, help="Run in the job's shell before the program.")
 @click.option("--prefix", metavar="WORDS", help='Put before the program: "srun --mpi=pmix apptainer exec image.sif".')

@@ -15,6 +15,7 @@ from itertools import count
 from types import FrameType
 
 from mpibatch.errors import ExitStatus, RunDirectoryError
+from mpibatch.launching.hosts import allocated, spread_again, spread_over
 from mpibatch.launching.mpi import Mpi, command
 from mpibatch.runs.directory import RunDirectory, read_json
 from mpibatch.runs.record import Wishes
@@ -28,13 +29,14 @@ FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 def launch(
     directory: RunDirectory, wishes: Wishes, mpi: Mpi, ranks: int, restarts: int, env: Mapping[str, str]
 ) -> ExitStatus:
-    """Runs the run in `directory` with `ranks` ranks to its end; if it dies it is started again, up to `restarts` times."""
-    several_hosts = int(env.get("SLURM_JOB_NUM_NODES", "1")) > 1
+    """Runs the run in `directory` to its end; if it dies it is started again, up to `restarts` times."""
+    nodes = allocated(env)
+    spread = first_spread = spread_over(ranks, nodes)
     barren = 0  # incarnations in a row that ended without a new record
     for incarnation in count():
         before = recorded(directory)
         process = subprocess.Popen(
-            command(mpi, ranks, directory.path, wishes if incarnation == 0 else Wishes(), several_hosts),
+            command(mpi, ranks, directory.path, wishes if incarnation == 0 else Wishes(), spread),
             env=dict(env),
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # so that Ctrl-C reaches mpirun only through us: it would give ranks 0.25 s
@@ -51,7 +53,13 @@ def launch(
         if asked or incarnation >= restarts or barren == BARREN:
             return ExitStatus.STOPPED if directory.plan.exists() else ExitStatus.ERROR
         time.sleep(min(2.0**incarnation, LONGEST_BACK_OFF))
-        print(f"mpibatch: starting again ({incarnation + 1} of {restarts} restarts)", file=sys.stderr, flush=True)
+        if first_spread is not None:
+            spread = spread_again(first_spread, nodes)
+            ranks = spread.ranks
+        where = f" on {', '.join(spread.hosts)}" if spread is not None and spread.hosts else ""
+        print(
+            f"mpibatch: starting again{where} ({incarnation + 1} of {restarts} restarts)", file=sys.stderr, flush=True
+        )
     raise AssertionError("unreachable")
 
 

@@ -88,20 +88,24 @@ def follow(
     sleep: Callable[[float], None] = time.sleep,
     poll: float = 5.0,
 ) -> ExitStatus:
-    """Waits for the job to end, requeues included; returns how the run ended. `report` gets each change."""
+    """Waits for the job to end, requeues included; returns how the run ended. `report` gets each change.
+
+    Looks often at first, for short jobs, then every `poll` seconds.
+    """
     last: dict[str, str] = {}
+    nap = min(0.5, poll)
     while True:
         job_state = ask_state(job, call)
-        lines = {"state": f"job {job} is {job_state}"}
-        if job_state.state in HAS_RUN:
-            lines["progress"] = _progress(run_dir)
+        lines = {"progress": _progress(run_dir)} if job_state.state in HAS_RUN else {}
+        lines["state"] = f"job {job} is {job_state}"
         for kind, line in lines.items():
             if line != last.get(kind, ""):
                 report(line)
         last |= lines
         if job_state.state in ENDED:
             return verdict(job_state, _summary_status(run_dir, sleep))
-        sleep(poll)
+        sleep(nap)
+        nap = min(nap * 1.5, poll)
 
 
 def concern(job: int, call: Call = call, sleep: Callable[[float], None] = time.sleep) -> str | None:

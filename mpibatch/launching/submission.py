@@ -1,6 +1,6 @@
 """`mpibatch submit`: from a checked job and what the command line asks for to a job in Slurm's queue.
 
-    Job + options --draft--> Submission --slurm.submit--> job id --concern--> will it ever start? --follow--> how it ended
+Job + options --draft--> Submission --slurm.submit--> job id --concern--> will it start? --follow--> how it ended
 """
 
 import shlex
