@@ -34,7 +34,7 @@ from mpibatch.execution.parts import Parts, schema_id
 from mpibatch.execution.protocol import FrameType, Task
 from mpibatch.execution.watchdog import Overrun, TimeLimits, Watchdog
 from mpibatch.output.base import Encoded, Encoder
-from mpibatch.types import ATTEMPT, Cause, Failure, MiniBatch, Phase, decode_failures, encode_failures
+from mpibatch.types import ATTEMPT, UNKNOWN, Cause, Failure, MiniBatch, Phase, decode_failures, encode_failures
 
 logger = logging.getLogger(__name__)
 
@@ -275,6 +275,9 @@ class Worker:
         self._watchdog.stop()
         expected = self._leaving or (self._may_be_replaced() and executor.status == 0)
         reading = executor.slot.read()
+        if self._overrun is not None and reading is not None and not self._overrun.is_at(reading):
+            # what was over its limit came back by itself just before the kill: what came next is not to blame
+            reading, expected = None, expected or self._overrun.index != UNKNOWN
         if self._outstanding or not expected:
             logger.info("executor %s %s", executor.pid, executor.why_killed or explain_status(executor.status))
         if self._parts is None:
