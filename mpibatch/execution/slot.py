@@ -39,6 +39,7 @@ class Slot:
     """Both ends: the worker makes one and hands its descriptor down; the executor opens that."""
 
     def __init__(self, descriptor: int | None = None) -> None:
+        new = descriptor is None
         if descriptor is None:
             descriptor = os.memfd_create("mpibatch-slot", os.MFD_CLOEXEC)
             os.ftruncate(descriptor, LAYOUT.size)
@@ -47,6 +48,8 @@ class Slot:
         self._counter = 0
         self._at = (UNKNOWN, 0, UNKNOWN)
         self._items = UNKNOWN
+        if new:
+            self.enter(Phase.START)  # an executor that dies before it has written anything is at no mini-batch
 
     def enter(self, phase: Phase) -> float:
         """The executor begins `phase`; returns the time it noted."""

@@ -152,8 +152,8 @@ class Worker:
                     return
                 self._backlog.popleft()
                 self._outstanding[granted.mini_batch.index] = granted
-                rank, now = self._settings.rank, time.time()
-                self._parts = Parts(granted.mini_batch, granted.tries, granted.isolate, rank, now)
+                rank, host, now = self._settings.rank, self._settings.host, time.time()
+                self._parts = Parts(granted.mini_batch, granted.tries, granted.isolate, rank, host, now)
                 self._next_part()
                 return
             if not executor.offer(Task(granted.mini_batch, granted.tries)):
