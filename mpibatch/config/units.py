@@ -40,10 +40,7 @@ def parse_size(value: object, type: InputType) -> Size | None:
     if value is None:
         return _DEFAULTS[type]
     number, word = _split(value)
-    if word in {"row", "rows"}:
-        size = _size(number, Unit.ROWS)
-    else:
-        size = _size(number * _BYTES.get(word, 0), Unit.BYTES)
+    size = _size(number, Unit.ROWS) if word in {"row", "rows"} else _size(number * _BYTES.get(word, 0), Unit.BYTES)
     match type, size:
         case (InputType.FILES, Size(unit=Unit.BYTES)) if word == "":
             return Size(number, Unit.ITEMS)

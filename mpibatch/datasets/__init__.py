@@ -3,6 +3,8 @@
 A format's file is imported only when an input is of that format.
 """
 
+from dataclasses import replace
+
 from mpibatch.config.schema import Input, InputType, Size
 from mpibatch.datasets.base import Dataset
 from mpibatch.errors import InputError
@@ -16,8 +18,52 @@ def open_dataset(input: Input, size: Size | None, partition_keys: tuple[str, ...
     size: of a mini-batch; None is the default of the format
     Raises InputError for a combination that no format has.
     """
+    input = replace(input, paths=tuple(path.removeprefix("file://") for path in input.paths))
     if input.type is InputType.FILES:
-        from mpibatch.datasets.files import Files
+        return _open_files(input, size, partition_keys)
+    if input.type is InputType.HDF5:
+        if partition_keys:
+            raise InputError(f"input {input.name!r}: partition_keys are for files and tables, not for hdf5")
 
-        return Files(input, size)
-    raise InputError(f"input {input.name!r}: type {input.type.value!r} is not available yet")
+        from mpibatch.datasets.hdf5 import Hdf5
+
+        return Hdf5(input, size)
+    if partition_keys:
+        from mpibatch.datasets.partition import PartitionedTable
+
+        return PartitionedTable(input, _open_table(input, None), partition_keys)
+    return _open_table(input, size)
+
+
+def _open_files(input: Input, size: Size | None, partition_keys: tuple[str, ...]) -> Dataset:
+    remote = any("://" in path for path in input.paths)
+    if partition_keys:
+        if remote:
+            raise InputError(f"input {input.name!r}: partition_keys are not available for URLs")
+
+        from mpibatch.datasets.partition import PartitionedFiles
+
+        return PartitionedFiles(input, partition_keys)
+    if remote:
+        from mpibatch.datasets.remote import RemoteFiles
+
+        return RemoteFiles(input, size)
+
+    from mpibatch.datasets.files import Files
+
+    return Files(input, size)
+
+
+def _open_table(input: Input, size: Size | None) -> Dataset:
+    if input.type is InputType.CSV:
+        from mpibatch.datasets.csv import Csv
+
+        return Csv(input, size)
+    if input.type is InputType.JSONL:
+        from mpibatch.datasets.jsonl import Jsonl
+
+        return Jsonl(input, size)
+
+    from mpibatch.datasets.parquet import Parquet
+
+    return Parquet(input, size)

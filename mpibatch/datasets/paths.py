@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from mpibatch.config.schema import Input
 from mpibatch.errors import InputError
 
-KEY = re.compile(r"\{([A-Za-z_]\w*)\}")
-_MAGIC = re.compile(rf"[*?[]|{KEY.pattern}")
+_MAGIC = re.compile(r"[*?[]|\{[A-Za-z_]\w*\}")
+_PIECE = re.compile(r"[*?]|\[!?\]?[^\]]*\]|\{(?P<key>[A-Za-z_]\w*)\}|.", re.DOTALL)  # of a glob
 _BLOCK = 1 << 20  # bytes read from a manifest at a time
 
 
@@ -34,22 +34,29 @@ def root_of(spec: Input) -> str:
     """The folder that payloads are relative to: told from the job file alone, without the file system."""
     if spec.manifest is not None:
         return os.path.dirname(spec.manifest)
-    fixed = [_split(path)[0] for path in spec.paths]
+    fixed = [_split(path)[0] for path in spec.paths if "://" not in path]
     return os.path.commonpath(fixed) if fixed else "/"
 
 
-def find(spec: Input) -> Iterator[bytes]:
-    """Absolute paths of all files of an input, in order. Raises InputError where a path names nothing."""
+def find(spec: Input, hidden: bool = True) -> Iterator[bytes]:
+    """Absolute paths of all files of an input, in order. Raises InputError where a path names nothing.
+
+    hidden: a folder includes files, and folders, whose names begin with "." or "_"
+    """
     if spec.manifest is not None:
         yield from _from_manifest(spec, spec.manifest)
     for path in spec.paths:
-        yield from _from_path(spec, path)
+        yield from _from_path(spec, path, hidden)
 
 
-def _from_path(spec: Input, path: str) -> Iterator[bytes]:
+def _from_path(spec: Input, path: str, hidden: bool) -> Iterator[bytes]:
     name = os.fsencode(path.rstrip("/") or "/")
-    if os.path.isdir(name):
-        found, missed = _walk(spec, name, _EVERYTHING), "the folder holds no files"
+    if "://" in path:
+        from mpibatch.datasets import remote
+
+        found, missed = remote.find(spec, path, hidden), "nothing matches"
+    elif os.path.isdir(name):
+        found, missed = _walk(spec, name, _Everything(hidden)), "the folder holds no files"
     elif os.path.lexists(name):
         found, missed = iter([name]), ""
     elif _MAGIC.search(path):
@@ -128,20 +135,20 @@ class _Pattern:
         return frozenset(states)
 
 
+@dataclass(frozen=True, slots=True)
 class _Everything:
-    """What a folder means: all files below it, hidden ones too."""
+    """What a folder means: all files below it."""
+
+    hidden: bool = True
 
     def start(self) -> frozenset[int]:
         return frozenset({0})
 
     def enter(self, states: frozenset[int], folder: str) -> frozenset[int]:
-        return states
+        return states if self.takes(states, folder) else frozenset()
 
     def takes(self, states: frozenset[int], file: str) -> bool:
-        return True
-
-
-_EVERYTHING = _Everything()
+        return self.hidden or not file.startswith((".", "_"))
 
 
 def _glob(pattern: str) -> _Pattern:
@@ -149,13 +156,39 @@ def _glob(pattern: str) -> _Pattern:
 
 
 def _component(part: str) -> re.Pattern[str]:
-    pieces = re.split(r"\{[A-Za-z_]\w*\}", part)
-    # fnmatch closes each expression with an end anchor, which only the whole component may have.
-    expression = ".+".join(
-        fnmatch.translate(piece).removesuffix(r"\Z").removesuffix(r"\z") for piece in pieces
-    )
     hidden = "" if part.startswith(".") else r"(?!\.)"
-    return re.compile(f"{hidden}(?s:{expression})\\Z")
+    return re.compile(rf"{hidden}{_expression(part, set())}\Z", re.DOTALL)
+
+
+def key_pattern(path: str) -> re.Pattern[str]:
+    """A whole path with `{name}` as an expression with groups of that name: how partition keys are told.
+
+    A name that occurs twice must have the same value in both places; names take as much as they can.
+    """
+    fixed, pattern = _split(path.rstrip("/"))
+    seen: set[str] = set()
+    parts = [r"(?:[^/]+/)*" if part == "**" else _expression(part, seen) + "/" for part in pattern.split("/")]
+    text = "".join(parts)
+    text = text.removesuffix("/") if not pattern.endswith("**") else text + "[^/]+"
+    return re.compile(re.escape(fixed.rstrip("/") + "/") + text + r"\Z", re.DOTALL)
+
+
+def _expression(part: str, seen: set[str]) -> str:
+    """One component of a glob as a regular expression; `seen` are the keys before it."""
+
+    def piece(match: re.Match[str]) -> str:
+        text: str = match.group(0)
+        if text in ("*", "?"):
+            return "[^/]" + text.replace("?", "")
+        if text.startswith("[") and len(text) > 1:
+            return fnmatch.translate(text)[len("(?s:") : -len(r")\Z")]
+        if key := match.group("key"):
+            again = key in seen
+            seen.add(key)
+            return f"(?P={key})" if again else f"(?P<{key}>[^/]+)"
+        return re.escape(text)
+
+    return _PIECE.sub(piece, part)
 
 
 def _walk(spec: Input, top: bytes, wanted: _Pattern | _Everything) -> Iterator[bytes]:

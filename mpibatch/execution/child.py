@@ -9,33 +9,31 @@ JSON. Imports no MPI and nothing heavy: pandas and the like come with the format
 
 import contextlib
 import faulthandler
-import json
 import logging
 import os
 import signal
 import socket
 import sys
 import time
-import traceback
 import zlib
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from mpibatch.datasets import open_dataset
 from mpibatch.datasets.base import Dataset, Loaded, LoadError
 from mpibatch.errors import ScriptError
 from mpibatch.execution import entry
-from mpibatch.execution.entry import Context, EntryScript
-from mpibatch.execution.protocol import FRAME, FrameType, Task, unspill
+from mpibatch.execution.entry import EntryScript, context_of
+from mpibatch.execution.protocol import FRAME, FrameType, Task, unpack
 from mpibatch.execution.slot import Slot
 from mpibatch.execution.spec import DUMP_SIGNAL, ExecutorSpec
+from mpibatch.execution.trace import one_line, user_traceback
 from mpibatch.output import open_encoder
 from mpibatch.output.base import Encoded, Encoder, WrongReturn
 from mpibatch.types import ATTEMPT, Cause, Failure, Flag, Phase, encode_failures
 
+NO_ROWS = Encoded(0, b"")
 LARGEST_PACKET_READ = 1 << 20
-QUIET_FRAMES = Path(__file__).parent
 
 
 class Executor:
@@ -56,6 +54,7 @@ class Executor:
             job.config.append_row_file_name, job.config.append_row_format, job.config.output_action
         )
         self._schemas: dict[bytes, int] = {b"": 0}
+        self._limit = job.config.run_invocation_timeout
         self._script: EntryScript | None = None
 
     def prepare(self) -> bool:
@@ -70,7 +69,7 @@ class Executor:
         except ScriptError as error:
             self._refuse(str(error), "")
         except BaseException as error:
-            self._refuse(_one_line(error), _user_traceback(error))
+            self._refuse(one_line(error), user_traceback(error))
         else:
             self._slot.rest()
             self._send(FRAME.pack(FrameType.READY, 0))
@@ -80,7 +79,8 @@ class Executor:
     def work(self, queue: socket.socket) -> None:
         """Takes tasks until the worker closes the queue."""
         while packet := queue.recv(LARGEST_PACKET_READ):
-            self._attempt(Task.decode(unspill(packet)))
+            for task in unpack(packet):
+                self._attempt(task)
 
     def shut_down(self) -> None:
         self._slot.enter(Phase.SHUTDOWN)
@@ -94,7 +94,7 @@ class Executor:
         began = slot.begin(batch.index, task.first, task.last, batch.items)
         started = time.time()
         items, ran, encoding, flags = batch.items, began, began, 0
-        cause, encoded, failure = Cause.SUCCEEDED, Encoded(0, b""), b""
+        cause, encoded, failure = Cause.SUCCEEDED, NO_ROWS, b""
         try:
             loaded = self._load(task)
             items = loaded.items
@@ -102,7 +102,7 @@ class Executor:
             ran = encoding = slot.enter(Phase.RUN)
             returned = self._run(task, loaded.value)
             encoding = slot.enter(Phase.ENCODE)
-            if encoding - ran > self._spec.job.config.run_invocation_timeout:
+            if encoding - ran > self._limit:
                 raise _Overrun
             encoded = self._encoder.encode(returned)
             if encoded.rows < items:
@@ -113,7 +113,7 @@ class Executor:
             if encoding == ran:
                 encoding = time.monotonic()
             cause, failure = self._explain(error, task, encoding - ran)
-            encoded = Encoded(0, b"")
+            encoded = NO_ROWS
         done = slot.enter(Phase.SEND)
         schema = self._schema(encoded.schema) if encoded.data else 0
         succeeded = min(encoded.rows, items)
@@ -125,7 +125,6 @@ class Executor:
         )  # fmt: skip
         length = len(record) + len(encoded.data) + len(failure)
         self._send(FRAME.pack(FrameType.ATTEMPT, length) + record + encoded.data + failure)
-        slot.rest()
 
     def _load(self, task: Task) -> Loaded:
         loaded = self._datasets[task.mini_batch.dataset].load(task.mini_batch.payload)
@@ -135,10 +134,7 @@ class Executor:
         assert self._script is not None
         if not self._script.wants_context:
             return self._script.run(value)
-        batch = task.mini_batch
-        keys = json.loads(batch.key) if batch.key else {}
-        offset = Context.offset(batch.item_offset)
-        return self._script.run(value, Context(batch.index, self._names[batch.dataset], keys, offset))
+        return self._script.run(value, context_of(task.mini_batch, self._names))
 
     def _explain(self, error: BaseException, task: Task, seconds: float) -> tuple[Cause, bytes]:
         where = f"mini-batch {task.mini_batch.index}"
@@ -150,10 +146,10 @@ class Executor:
         elif isinstance(error, WrongReturn):
             cause, text = Cause.WRONG_RETURN, f"{where}: {error}"
         elif isinstance(error, LoadError) or self._slot_phase_is_load():
-            cause, text = Cause.LOAD_ERROR, f"{where} cannot be loaded: {_one_line(error)}"
-            trace = "" if isinstance(error, LoadError) else _user_traceback(error)
+            cause, text = Cause.LOAD_ERROR, f"{where} cannot be loaded: {one_line(error)}"
+            trace = "" if isinstance(error, LoadError) else user_traceback(error)
         else:
-            cause, text, trace = Cause.USER_ERROR, _one_line(error), _user_traceback(error)
+            cause, text, trace = Cause.USER_ERROR, one_line(error), user_traceback(error)
             text += self._missing_files(task)
         return cause, encode_failures([self._failure(cause, text, trace, task)])
 
@@ -203,30 +199,6 @@ class Executor:
 
 class _Overrun(Exception):
     """run() came back, but later than it may."""
-
-
-def _one_line(error: BaseException) -> str:
-    try:
-        if isinstance(error, SyntaxError):  # its own first line says only where
-            text = f"{type(error).__name__}: {error}"
-        else:
-            text = "".join(traceback.format_exception_only(error)).strip()
-    except Exception:  # an exception whose __str__ raises
-        text = type(error).__name__
-    first = text.splitlines()[0] if text else type(error).__name__
-    return first[:2000].encode("utf-8", "backslashreplace").decode()
-
-
-def _user_traceback(error: BaseException) -> str:
-    """The traceback from the script's own first frame on."""
-    trace: TracebackType | None = error.__traceback__
-    while trace is not None and Path(trace.tb_frame.f_code.co_filename).parent == QUIET_FRAMES:
-        trace = trace.tb_next
-    try:
-        lines = traceback.format_exception(type(error), error, trace)
-    except Exception:
-        lines = [type(error).__name__]
-    return "".join(lines)[-20000:].encode("utf-8", "backslashreplace").decode()
 
 
 def _settle_in(spec: ExecutorSpec) -> None:

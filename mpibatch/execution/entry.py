@@ -8,6 +8,7 @@ shutdown()                        optional, at the end
 import importlib
 import importlib.util
 import inspect
+import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from mpibatch.errors import ScriptError
-from mpibatch.types import UNKNOWN
+from mpibatch.types import UNKNOWN, MiniBatch
 
 MODULE_NAME = "entry_script"
 
@@ -39,6 +40,12 @@ class Context:
     @staticmethod
     def offset(value: int) -> int | None:
         return None if value == UNKNOWN else value
+
+
+def context_of(batch: MiniBatch, inputs: Sequence[str]) -> Context:
+    """The context of one mini-batch. inputs: their names, in the order of the job file."""
+    keys = json.loads(batch.key) if batch.key else {}
+    return Context(batch.index, inputs[batch.dataset], keys, Context.offset(batch.item_offset))
 
 
 @dataclass(frozen=True, slots=True)

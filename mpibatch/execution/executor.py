@@ -6,20 +6,19 @@ be mistaken for its successor's. Reading and writing never block. `kill` may be 
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from mpibatch.execution import guardian
-from mpibatch.execution.protocol import FRAME, LARGEST_PACKET, FrameType, Task, spill_path, unspill
+from mpibatch.execution.protocol import FRAME, LARGEST_PACKET, Task, pack, spill_path, unpack
 from mpibatch.execution.slot import Slot
 from mpibatch.execution.spec import DUMP_SIGNAL, ExecutorSpec
 
@@ -36,6 +35,13 @@ class Descriptors:
     queue: int
     results: int
     slot: int
+
+
+class Arrived(NamedTuple):
+    """What was read: `frames` are {FrameType, start of the body, end of the body} within `data`."""
+
+    data: bytes
+    frames: list[tuple[int, int, int]]
 
 
 class Life(Enum):
@@ -97,12 +103,12 @@ class Executor:
 
     # -- queue
 
-    def offer(self, task: Task) -> bool:
-        """Puts one task on the queue; False if it is full."""
-        packet = task.encode()
+    def offer(self, tasks: Sequence[Task]) -> bool:
+        """Puts tasks on the queue, as one packet; False if it is full."""
+        packet = pack(tasks)
         spilled = -1
         if len(packet) > LARGEST_PACKET:
-            spilled = os.memfd_create("mpibatch-task", os.MFD_CLOEXEC)
+            spilled = os.memfd_create("mpibatch-tasks", os.MFD_CLOEXEC)
             with open(spilled, "wb", closefd=False) as file:
                 file.write(packet)
             packet = spill_path(os.getpid(), spilled)
@@ -113,19 +119,20 @@ class Executor:
                 os.close(spilled)
             return False
         if spilled >= 0:
-            self._spilled[task.mini_batch.index] = spilled
+            # all its tasks keep it open until the last is over
+            self._spilled[tasks[-1].mini_batch.index] = spilled
         return True
 
     def take_back(self) -> list[Task]:
-        """All tasks that the executor has not begun, in order."""
-        tasks: deque[Task] = deque()
+        """All tasks that the executor has not taken, in order."""
+        tasks: list[Task] = []
         with contextlib.suppress(BlockingIOError):
             # by flag: the executor shares this end, and must go on blocking on it
             while packet := self._unbegun_end.recv(2 * LARGEST_PACKET, socket.MSG_DONTWAIT):
-                tasks.append(Task.decode(unspill(packet)))
+                tasks += unpack(packet)
         for task in tasks:
             self.forget(task.mini_batch.index)
-        return list(tasks)
+        return tasks
 
     def forget(self, index: int) -> None:
         """The task of this mini-batch is over: lets go of what it needed."""
@@ -143,29 +150,32 @@ class Executor:
         """For select: readable when there is something to read."""
         return [self._results, self._control.fileno()] if self.life is Life.RUNNING else []
 
-    def read(self) -> list[tuple[FrameType, memoryview]]:
-        """All frames that have arrived whole; the bytes stay valid."""
+    def read(self) -> "Arrived":
+        """All frames that have arrived whole."""
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._results, READ_BYTES):
                 self._buffer += data
                 if len(data) < READ_BYTES // 16 or len(self._buffer) > 4 * READ_BYTES:
                     break
-        return self._frames()
-
-    def _frames(self) -> list[tuple[FrameType, memoryview]]:
-        frames: list[tuple[FrameType, memoryview]] = []
-        size, position, header = len(self._buffer), 0, FRAME.size
-        data = memoryview(bytes(self._buffer)) if size else memoryview(b"")
+        if not _begins_whole(self._buffer):
+            return Arrived(b"", [])  # without a copy at each look, since a frame may be very large
+        data = bytes(self._buffer)
+        frames: list[tuple[int, int, int]] = []
+        size, position, header, unpack_from = len(data), 0, FRAME.size, FRAME.unpack_from
         while position + header <= size:
-            kind, length = FRAME.unpack_from(data, position)
+            kind, length = unpack_from(data, position)
             end = position + header + length
             if end > size:
                 break
-            frames.append((kind, data[position + header : end]))
+            frames.append((kind, position + header, end))
             position = end
-        if position:
-            del self._buffer[:position]
-        return frames
+        del self._buffer[:position]
+        return Arrived(data, frames)
+
+    @property
+    def spilling(self) -> bool:
+        """Whether there are tasks to `forget`."""
+        return bool(self._spilled)
 
     # -- life
 
@@ -228,32 +238,9 @@ class Executor:
         self.slot.close()
 
 
-def explain_status(status: int | None) -> str:
-    """What a wait status says to a user, with the likely cause."""
-    if status is None:
-        return "was lost together with its guardian process (killed from outside, or out of memory?)"
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        try:
-            name = signal.Signals(number).name
-        except ValueError:
-            name = f"signal {number}"
-        return f"was ended by {name}{_LIKELY.get(name, '')}"
-    code = os.WEXITSTATUS(status)
-    return f"ended by itself with exit status {code} (the script, or a library in it, called os._exit or exit)"
-
-
-_LIKELY = {
-    "SIGKILL": " (most often the out-of-memory killer: see dmesg, or ask for more memory; or somebody's kill -9)",
-    "SIGSEGV": " (a bug in a native library that the script uses; its stack is in the rank's stderr file)",
-    "SIGBUS": " (a file mapped into memory became shorter, or /dev/shm is full)",
-    "SIGABRT": " (a native library gave up; its last words are in the rank's stderr file)",
-    "SIGFPE": " (a division by zero in a native library)",
-    "SIGILL": " (a native library built for another processor)",
-    "SIGTERM": " (somebody ended it)",
-    "SIGXCPU": " (a CPU time limit: ulimit -t)",
-    "SIGXFSZ": " (a file size limit: ulimit -f)",
-}
+def _begins_whole(data: bytearray) -> bool:
+    """Whether the first frame is all there."""
+    return len(data) >= FRAME.size and len(data) >= FRAME.size + FRAME.unpack_from(data)[1]
 
 
 def _widen(pipe: int) -> None:

@@ -33,7 +33,7 @@ def starter(
     }
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)
-    environment = _environment(job, directory, seat, inherited)
+    environment = environment_of(job, directory, seat, inherited)
 
     def describe(descriptors: Descriptors) -> ExecutorSpec:
         return ExecutorSpec(
@@ -52,7 +52,7 @@ def starter(
     return lambda: Executor(describe, environment, paths["user/stdout"], paths["user/stderr"])
 
 
-def _environment(job: Job, directory: RunDirectory, seat: Seat, inherited: Mapping[str, str]) -> dict[str, str]:
+def environment_of(job: Job, directory: RunDirectory, seat: Seat, inherited: Mapping[str, str]) -> dict[str, str]:
     """The user's environment less the launcher's variables, which frameworks would take for their own, plus ours."""
     user = {**executor_environment(inherited), **job.config.environment_variables}
     return {

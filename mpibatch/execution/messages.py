@@ -10,10 +10,15 @@ from mpibatch.types import Failure, MiniBatches
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Run these mini-batches, as try number `tries`; `isolate`: the one mini-batch's items, to be run in parts."""
+    """Run these mini-batches, as try number `tries`.
+
+    group:   how many may go to the executor in one packet, and thus cannot be given back one by one
+    isolate: 0, or the items of the one mini-batch, which is to be run in parts
+    """
 
     mini_batches: MiniBatches
     tries: int
+    group: int = 1
     isolate: int = 0
 
 
@@ -33,9 +38,13 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """The run is over. `at_once`: kill the executor; otherwise the script's shutdown() is called first."""
+    """The run is over. `at_once`: kill the executor; otherwise the script's shutdown() is called first.
+
+    abrupt: a rank was lost, so the process is to end without MPI_Finalize, which may hang
+    """
 
     at_once: bool
+    abrupt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +103,8 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """Still here."""
+    """Still here: from every rank to rank 0, and from rank 0 to every rank."""
 
 
-Order = Run | GiveBack | Drain | Leave
+Order = Run | GiveBack | Drain | Leave | Beat
 Report = Joined | Results | SchemaSeen | Returned | Stumbled | Retired | Gone | Beat

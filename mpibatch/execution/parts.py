@@ -7,6 +7,7 @@ import zlib
 from dataclasses import dataclass, field, replace
 
 from mpibatch.execution.protocol import Task
+from mpibatch.execution.slot import Reading
 from mpibatch.output.base import Encoded, Encoder, WrongReturn
 from mpibatch.scheduling.isolation import Isolation, Part
 from mpibatch.types import ATTEMPT, Cause, Failure, Flag, MiniBatch, decode_failures, encode_failures
@@ -36,6 +37,10 @@ class Parts:
         """The next part as a task; None when all have run."""
         self._now = self._isolation.next()
         return None if self._now is None else Task(self.mini_batch, self.tries, self._now.first, self._now.last)
+
+    def is_at(self, reading: Reading) -> bool:
+        """Whether an executor's slot is at the part handed out last."""
+        return self._now == Part(reading.first, reading.last)
 
     def again(self) -> None:
         """The part handed out last was never run, or was cut off by no fault of its own."""

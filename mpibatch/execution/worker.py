@@ -9,12 +9,15 @@ No MPI in here: rank 0 owns one directly, the other ranks own theirs between two
 """
 
 import logging
+import struct
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
-from mpibatch.execution.executor import Executor, Life, explain_status
+from mpibatch.execution import blame
+from mpibatch.execution.executor import Executor, Life
 from mpibatch.execution.messages import (
     Drain,
     GiveBack,
@@ -32,22 +35,16 @@ from mpibatch.execution.messages import (
 )
 from mpibatch.execution.parts import Parts, schema_id
 from mpibatch.execution.protocol import FrameType, Task
-from mpibatch.execution.watchdog import Overrun, TimeLimits, Watchdog
+from mpibatch.execution.slot import Reading
+from mpibatch.execution.watchdog import AT_WORK, Attention, Overrun, TimeLimits, Watchdog
 from mpibatch.output.base import Encoded, Encoder
-from mpibatch.types import ATTEMPT, UNKNOWN, Cause, Failure, MiniBatch, Phase, decode_failures, encode_failures
+from mpibatch.types import ATTEMPT, UNKNOWN, Cause, Failure, Phase, decode_failures, encode_failures
 
 logger = logging.getLogger(__name__)
 
+INDEX = struct.Struct("<q")  # the first field of an ATTEMPT record
+ATTEMPT_FRAME = int(FrameType.ATTEMPT)
 STARTS_IN_VAIN = 3  # in a row, before the rank retires
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """A mini-batch in the backlog."""
-
-    mini_batch: MiniBatch
-    tries: int
-    isolate: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +64,24 @@ class Worker:
         self._settings = settings
         self._start_executor = start
         self._encoder = encoder
-        self._backlog: deque[Granted] = deque()
-        self._outstanding: dict[int, Granted] = {}
+        self._backlog: deque[Task] = deque()
+        self._outstanding: dict[int, Task] = {}
         self._parts: Parts | None = None
         self._schemas: dict[int, bytes] = {0: b""}
         self._reports: list[Report] = []
-        self._records: list[bytes | memoryview] = []
-        self._data: list[bytes | memoryview] = []
+        self._records: list[bytes] = []
+        self._data: list[bytes] = []
         self._ready = False
         self._joined = False
         self._in_vain = 0
         self._refused: Failure | None = None
         self._overrun: Overrun | None = None
         self._offered = 0
+        self._group = 1
         self._drain_until: float | None = None
         self._leaving = False
         self._over = False
+        self._attention = Attention(settings.limits.load, time.monotonic())
         self._executor: Executor | None = None
         self._watchdog: Watchdog | None = None
         self._start()
@@ -99,8 +98,9 @@ class Worker:
     def handle(self, order: Order) -> None:
         """Takes an order; what comes of it is reported by poll."""
         match order:
-            case Run(mini_batches, tries, isolate):
-                self._backlog.extend(Granted(mini_batch, tries, isolate) for mini_batch in mini_batches)
+            case Run(mini_batches, tries, group, isolate):
+                self._group = group
+                self._backlog.extend([Task(mini_batch, tries, isolate=isolate) for mini_batch in mini_batches])
                 if self._over:
                     self._give_back(list(self._backlog), asked=False)
                     self._backlog.clear()
@@ -113,7 +113,7 @@ class Worker:
                 self._give_back(list(self._backlog), asked=False)
                 self._backlog.clear()
                 self._drain_until = time.monotonic() + grace
-            case Leave(at_once):
+            case Leave(at_once, _):
                 self._leave(at_once)
         self._fill()
 
@@ -129,6 +129,8 @@ class Worker:
                 self._retire_stuck(executor)
             elif self._drain_until is not None and time.monotonic() > self._drain_until and self._outstanding:
                 executor.kill("the run is stopping and its grace is over")
+            elif self._attention.is_over(executor.slot.read, bool(self._ready and self._outstanding), time.monotonic()):
+                executor.kill("it has not taken the next mini-batch for load_timeout (was it stopped by a signal?)")
         self._fill()
         return self._take_reports()
 
@@ -145,31 +147,37 @@ class Worker:
         executor = self._executor
         if executor is None or not self._ready or self._drain_until is not None:
             return
-        while self._backlog and self._parts is None and self._may_offer(executor):
-            granted = self._backlog[0]
-            if granted.isolate:
-                if self._outstanding:
-                    return
+        while self._backlog and self._parts is None and (room := self._room(executor)):
+            if self._backlog[0].isolate:
+                if not self._outstanding:
+                    self._isolate(self._backlog.popleft())
+                return
+            group = list(islice(self._backlog, min(room, self._group)))
+            if any(task.isolate for task in group):
+                group = group[:1]
+            if not executor.offer(group):
+                return
+            self._offered += len(group)
+            for task in group:
                 self._backlog.popleft()
-                self._outstanding[granted.mini_batch.index] = granted
-                rank, host, now = self._settings.rank, self._settings.host, time.time()
-                self._parts = Parts(granted.mini_batch, granted.tries, granted.isolate, rank, host, now)
-                self._next_part()
-                return
-            if not executor.offer(Task(granted.mini_batch, granted.tries)):
-                return
-            self._offered += 1
-            self._backlog.popleft()
-            self._outstanding[granted.mini_batch.index] = granted
+                self._outstanding[task.mini_batch.index] = task
 
-    def _may_offer(self, executor: Executor) -> bool:
-        """Whether this executor has not had its share of mini-batches yet; at its end it is replaced."""
-        if not self._settings.recycle or self._offered < self._settings.recycle:
-            return True
-        if not self._outstanding:
+    def _isolate(self, task: Task) -> None:
+        """Begins with the first part of a mini-batch that failed its last try."""
+        self._outstanding[task.mini_batch.index] = task
+        rank, host = self._settings.rank, self._settings.host
+        self._parts = Parts(task.mini_batch, task.tries, task.isolate, rank, host, time.time())
+        self._next_part()
+
+    def _room(self, executor: Executor) -> int:
+        """How many more mini-batches this executor may have; when it has had its share, it is replaced."""
+        if not self._settings.recycle:
+            return self._group
+        left = self._settings.recycle - self._offered
+        if not left and not self._outstanding:
             self._ready = False
             executor.close_queue()
-        return False
+        return left
 
     def _next_part(self) -> None:
         """Goes on with the mini-batch under isolation, or reports what it has come to."""
@@ -179,7 +187,7 @@ class Worker:
         task = self._parts.next()
         if task is not None:
             assert self._executor is not None
-            self._executor.offer(task)
+            self._executor.offer([task])
             return
         record, rows, failure = self._parts.outcome(self._encoder)
         schema = schema_id(rows.schema)
@@ -196,7 +204,7 @@ class Worker:
             self._offered -= len(taken)
             self._backlog.extendleft(reversed(taken))
 
-    def _give_back(self, given: list[Granted], asked: bool) -> None:
+    def _give_back(self, given: list[Task], asked: bool) -> None:
         if given or asked:
             self._flush()
             self._reports.append(Returned([granted.mini_batch.index for granted in given], asked))
@@ -204,32 +212,39 @@ class Worker:
     # -- results
 
     def _read(self, executor: Executor) -> None:
-        for kind, body in executor.read():
-            if kind == FrameType.ATTEMPT:
-                self._attempt(executor, body)
-            elif kind == FrameType.SCHEMA:
-                self._schema(int.from_bytes(body[:4], "little"), bytes(body[4:]))
-            elif kind == FrameType.READY:
-                self._ready = True
-                if not self._joined:
-                    self._joined = True
-                    self._reports.append(Joined(time.monotonic() - executor.started))
+        arrived = executor.read()
+        data, outstanding = arrived.data, self._outstanding
+        for kind, start, end in arrived.frames:
+            if kind == ATTEMPT_FRAME:
+                index = INDEX.unpack_from(data, start)[0]
+                self._in_vain = 0
+                if executor.spilling:
+                    executor.forget(index)
                 if self._parts is not None:
-                    self._next_part()
-            elif kind == FrameType.REFUSED:
-                self._refused = decode_failures(bytes(body))[0]
+                    self._part_ended(data[start:end])
+                elif outstanding.pop(index, None) is not None:
+                    self._note(data[start : start + ATTEMPT.size], data[start + ATTEMPT.size : end])
+            else:
+                self._hear(FrameType(kind), data[start:end], executor)
 
-    def _attempt(self, executor: Executor, body: memoryview) -> None:
-        index = int.from_bytes(body[:8], "little", signed=True)
-        self._in_vain = 0
-        executor.forget(index)
-        if self._parts is None:
-            if self._outstanding.pop(index, None) is not None:
-                self._note(body[: ATTEMPT.size], body[ATTEMPT.size :])
-            return
+    def _hear(self, kind: FrameType, body: bytes, executor: Executor) -> None:
+        if kind is FrameType.SCHEMA:
+            self._schema(int.from_bytes(body[:4], "little"), body[4:])
+        elif kind is FrameType.READY:
+            self._ready = True
+            if not self._joined:
+                self._joined = True
+                self._reports.append(Joined(time.monotonic() - executor.started))
+            if self._parts is not None:
+                self._next_part()
+        elif kind is FrameType.REFUSED:
+            self._refused = decode_failures(body)[0]
+
+    def _part_ended(self, body: bytes) -> None:
+        assert self._parts is not None
         _, _, succeeded, row_bytes, _, schema, _, cause, *_, load, run, encode = ATTEMPT.unpack_from(body)
-        rows = Encoded(succeeded, bytes(body[ATTEMPT.size : ATTEMPT.size + row_bytes]), self._schemas[schema])
-        failure = bytes(body[ATTEMPT.size + row_bytes :])
+        rows = Encoded(succeeded, body[ATTEMPT.size : ATTEMPT.size + row_bytes], self._schemas[schema])
+        failure = body[ATTEMPT.size + row_bytes :]
         self._parts.ended(Cause(cause), succeeded, load + run + encode, rows, failure)
         self._next_part()
 
@@ -238,7 +253,7 @@ class Worker:
         self._flush()
         self._reports.append(SchemaSeen(id, schema))
 
-    def _note(self, record: bytes | memoryview, data: bytes | memoryview) -> None:
+    def _note(self, record: bytes, data: bytes) -> None:
         self._records.append(record)
         self._data.append(data)
 
@@ -276,14 +291,14 @@ class Worker:
         expected = self._leaving or (self._may_be_replaced() and executor.status == 0)
         reading = executor.slot.read()
         if self._overrun is not None and reading is not None and not self._overrun.is_at(reading):
-            # what was over its limit came back by itself just before the kill: what came next is not to blame
+            # what overran came back by itself just before the kill: what came next is not to blame
             reading, expected = None, expected or self._overrun.index != UNKNOWN
         if self._outstanding or not expected:
-            logger.info("executor %s %s", executor.pid, executor.why_killed or explain_status(executor.status))
+            logger.info("executor %s %s", executor.pid, executor.why_killed or blame.explain_status(executor.status))
         if self._parts is None:
             for task in reversed(unbegun):
                 self._backlog.appendleft(self._outstanding.pop(task.mini_batch.index))
-        charged = None if reading is None else self._outstanding.get(reading.index)
+        charged = None if reading is None else self._culprit(reading)
         if charged is not None and not self._stopped_by_us():
             assert reading is not None
             self._charge(charged, executor, reading.items, time.monotonic() - reading.since, reading.phase)
@@ -301,7 +316,21 @@ class Worker:
         ):
             self._end()
         else:
+            self._start_again()
+
+    def _culprit(self, reading: Reading) -> Task | None:
+        """The mini-batch that a dead executor was at. One whose attempt had been sent whole is not outstanding."""
+        if reading.phase not in (*AT_WORK, Phase.SEND) or (self._parts is not None and not self._parts.is_at(reading)):
+            return None
+        return self._outstanding.get(reading.index)
+
+    def _start_again(self) -> None:
+        try:
             self._start()
+        except OSError as error:  # the run directory is gone or full, or there is no room for a process
+            text = f"no executor can be started any more: {error}"
+            self._reports.append(Retired(Failure("init", text, rank=self._settings.rank, host=self._settings.host)))
+            self._end()
 
     def _may_be_replaced(self) -> bool:
         recycle = self._settings.recycle
@@ -310,23 +339,12 @@ class Worker:
     def _stopped_by_us(self) -> bool:
         return self._overrun is None and (self._leaving or self._drain_until is not None)
 
-    def _charge(self, granted: Granted, executor: Executor, items: int, seconds: float, phase: Phase) -> None:
+    def _charge(self, granted: Task, executor: Executor, items: int, seconds: float, phase: Phase) -> None:
         """The mini-batch in the slot of a dead executor has had an attempt."""
         self._in_vain = 0
-        overrun, index = self._overrun, granted.mini_batch.index
-        if overrun is not None and overrun.index == index:
-            cause = Cause.TIMEOUT if overrun.phase is Phase.RUN else Cause.LOAD_ERROR
-            text = f"{overrun} on rank {self._settings.rank} ({self._settings.host}); its stacks are in the stderr file"
-        else:
-            cause = Cause.EXECUTOR_CRASH
-            doing = {Phase.LOAD: "loading", Phase.RUN: "in run() of"}.get(phase, "encoding the rows of")
-            text = (
-                f"the executor of rank {self._settings.rank} on {self._settings.host}, {doing} mini-batch {index}, "
-                f"{explain_status(executor.status)}"
-            )
-        failure = Failure(
-            cause.name.lower(), text, rank=self._settings.rank, tries=granted.tries, host=self._settings.host
-        )
+        index = granted.mini_batch.index
+        rank, host = self._settings.rank, self._settings.host
+        cause, failure = blame.at_work(granted, self._overrun, executor.status, phase, rank, host)
         encoded = encode_failures([failure])
         if self._parts is not None:
             self._parts.ended(cause, 0, seconds, Encoded(0, b""), encoded)
@@ -343,21 +361,15 @@ class Worker:
     def _give_up(self, executor: Executor) -> bool:
         """After an end that no mini-batch is to blame for: whether that was once too often."""
         self._in_vain += 1
-        failure = self._refused
-        if failure is None:
-            text = executor.why_killed or f"the executor {explain_status(executor.status)}, not at any mini-batch"
-            failure = Failure("init", text, rank=self._settings.rank, host=self._settings.host)
+        why, rank, host = executor.why_killed, self._settings.rank, self._settings.host
+        failure = self._refused or blame.at_nothing(why, executor.status, rank, host)
         self._flush()
         last = self._in_vain >= STARTS_IN_VAIN
         self._reports.append(Retired(failure) if last else Stumbled(failure))
         return last
 
     def _retire_stuck(self, executor: Executor) -> None:
-        text = (
-            f"process {executor.pid} on {self._settings.host} survives SIGKILL; it waits on {executor.waits_on()} in "
-            "the kernel (most often a hung file system or device)"
-        )
-        failure = Failure("stuck", text, rank=self._settings.rank, host=self._settings.host)
+        failure = blame.stuck(executor.pid, executor.waits_on(), self._settings.rank, self._settings.host)
         self._flush()
         self._reports.append(Retired(failure))
         self._executor = None

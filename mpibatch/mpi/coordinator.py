@@ -7,7 +7,9 @@
 It holds no row bytes: what arrives goes to the log before the next look.
 """
 
+import contextlib
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mpibatch.config.schema import ParallelRunConfig
 from mpibatch.errors import AbortError, MpibatchError, RunDirectoryError, StoppedEarly, UsageError
 from mpibatch.execution.messages import (
     Beat,
@@ -33,10 +36,12 @@ from mpibatch.execution.messages import (
     Stumbled,
 )
 from mpibatch.execution.worker import Worker
-from mpibatch.mpi.member import Signals
+from mpibatch.mpi.hearing import Hearing
+from mpibatch.mpi.member import BEAT_SECONDS, Signals
 from mpibatch.mpi.messages import Seated, Signalled
 from mpibatch.mpi.pace import Pace
 from mpibatch.mpi.transport import Transport
+from mpibatch.mpi.walltime import Walltime
 from mpibatch.runs.plan import Plan
 from mpibatch.runs.recorder import UNSEEN, Recorder
 from mpibatch.scheduling.scheduler import ATTEMPT_DTYPE, Abort, Action, Finish, Grant, Recall, Scheduler
@@ -45,6 +50,7 @@ from mpibatch.types import Failure
 logger = logging.getLogger(__name__)
 
 HOUSEKEEPING_SECONDS = 1.0
+CHECKPOINT_SECONDS = 5.0
 FAREWELL_SECONDS = 20.0  # beyond the time that shutdown() gets
 
 
@@ -70,6 +76,7 @@ class _Ranks:
     working: set[int] = field(default_factory=set)
     retired: set[int] = field(default_factory=set)
     gone: set[int] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)
 
 
 class Coordinator:
@@ -88,7 +95,8 @@ class Coordinator:
         scheduler: Scheduler,
         recorder: Recorder,
         signals: Signals,
-        grace: float,
+        config: ParallelRunConfig,
+        walltime: Walltime,
         housekeep: Callable[[Progress], None],
         seated: Callable[[list[Seated]], None],
         tell: Callable[[str], None],
@@ -100,7 +108,9 @@ class Coordinator:
         self._scheduler = scheduler
         self._recorder = recorder
         self._signals = signals
-        self._grace = grace
+        self._config = config
+        self._walltime = walltime
+        self._hearing = Hearing(rank for rank in range(transport.size) if rank)
         self._housekeep = housekeep
         self._all_seated = seated
         self._seated: dict[int, Seated] = {}
@@ -112,11 +122,12 @@ class Coordinator:
         self._stopped_by: str | None = None
         self._warned_of_surplus = False
         self._attempts = 0
+        self._last_beat = time.monotonic()
         self.first_grant: float | None = None  # time.monotonic()
 
     def run(self) -> Farewell:
         """Until every mini-batch is final or the run must end. The workers are still there; `dismiss` is next."""
-        pace, last = Pace(), 0.0
+        pace, last, checkpointed = Pace(), 0.0, time.monotonic()
         try:
             self._act(self._scheduler.begin())
             while self._ended is None:
@@ -128,22 +139,36 @@ class Coordinator:
                     last = now
                     self._recorder.sync()
                     self._housekeep(self.progress())
+                    self._watch_ranks()
+                    self._watch_walltime()
+                if now - checkpointed > CHECKPOINT_SECONDS:
+                    checkpointed = now
+                    self._recorder.checkpoint()
                 pace.rest(self._descriptors(), busy, self._attempts)
             while self._ended.error is None and self._assemble():
                 pass
-        except RunDirectoryError as error:
+            self._judge_at_end()
+        except (RunDirectoryError, StoppedEarly) as error:  # the disk is full or gone; another owner has taken over
             self._ended = Farewell(error)
         return self._ended
+
+    def _judge_at_end(self) -> None:
+        """The thresholds once more: assembly may have refused successes."""
+        tally, limits = self._scheduler.tally, self._scheduler.policy.limits
+        if self._ended is not None and self._ended.error is None:
+            reason = tally.passed_at_end(limits, self._plan.total)
+            self._ended = Farewell(AbortError(self._with_first_failure(reason)) if reason else None)
 
     def dismiss(self, at_once: bool) -> None:
         """Tells all workers to leave: `at_once`, or after the script's shutdown()."""
         for rank in self._members:
-            self._order(rank, Leave(at_once))
+            if rank not in self._ranks.lost:
+                self._order(rank, Leave(at_once, abrupt=bool(self._ranks.lost)))
 
     def see_off(self, seconds: float) -> None:
         """Waits for the workers to be gone; who has not answered after `seconds` (and some) is left behind."""
         pace, until = Pace(), time.monotonic() + seconds + FAREWELL_SECONDS
-        while len(self._ranks.gone) < len(self._members) and time.monotonic() < until:
+        while not self._ranks.gone >= set(self._members) and time.monotonic() < until:
             busy = self._look()
             pace.rest(self._descriptors(), busy)
         for rank in set(self._members) - self._ranks.gone:
@@ -170,17 +195,22 @@ class Coordinator:
     def _look(self) -> bool:
         """Everything that has happened since the last look."""
         messages = self._transport.receive()
+        for rank in self._transport.take_lost():
+            self._lose(rank, "has died")
         if self._worker is not None:
             messages += [(0, report) for report in self._worker.poll()]
         for rank, message in messages:
+            self._hearing.heard(rank)
+            if rank in self._ranks.lost:
+                continue  # disowned: what it did was given to others
             if isinstance(message, Signalled):
-                self._stop(message.number, rank)
+                self._signalled(message.number, rank)
             elif isinstance(message, Seated):
                 self.hear_seated(rank, message)
             else:
                 self._hear(rank, message)
         for number in self._signals.take():
-            self._stop(number, 0)
+            self._signalled(number, 0)
         return bool(messages) or self._transport.sending
 
     def _hear(self, rank: int, report: Report) -> None:
@@ -223,8 +253,8 @@ class Coordinator:
 
     def _assemble(self) -> bool:
         """Some more of the output; returns whether there is still more."""
-        more = self._recorder.assembly.advance()
-        for items in self._recorder.assembly.take_refused():
+        more, refused = self._recorder.assemble()
+        for items in refused:
             self._act(self._scheduler.reject(items))
         return more
 
@@ -239,18 +269,67 @@ class Coordinator:
         self._ranks.retired.add(rank)
         self._ranks.working.discard(rank)
         self._act(self._scheduler.left(rank))
-        if self._ended is None and len(self._ranks.retired) == len(self._members):
-            assert self._first_refusal is not None
-            self._ended = Farewell(AbortError(_nobody_left(self._first_refusal)))
+        self._is_anybody_left()
 
-    def _stop(self, number: int, rank: int) -> None:
+    def _is_anybody_left(self) -> None:
+        if self._ended is None and set(self._members) <= self._ranks.retired | self._ranks.lost:
+            if self._first_refusal is not None:
+                self._ended = Farewell(AbortError(_nobody_left(self._first_refusal)))
+            else:
+                self._ended = Farewell(StoppedEarly("every rank that works was lost"))
+
+    def _lose(self, rank: int, how: str) -> None:
+        """A rank has died or is silent: what it holds goes to others, and nothing that it still says counts."""
+        if rank in self._ranks.gone:
+            return  # lost before, or it has left in order and MPI sees no more of it
+        held = self._scheduler.held_by(rank)
+        host = self._seated[rank].host if rank in self._seated else "its host"
+        self._tell(f"rank {rank} on {host} {how}; its {len(held)} mini-batches go to others")
+        logger.warning("rank %d on %s %s; it held %s", rank, host, how, held)
+        self._ranks.lost.add(rank)
+        self._ranks.gone.add(rank)
+        self._ranks.working.discard(rank)
+        self._hearing.forget(rank)
+        self._recorder.count_lost(len(held))
+        self._end_remains(rank)
+        self._act(self._scheduler.left(rank))
+        self._is_anybody_left()
+
+    def _end_remains(self, rank: int) -> None:
+        """A disowned rank of this very host is killed, so that mpirun does not wait for a stopped process."""
+        seated = self._seated.get(rank)
+        if seated is not None and seated.host == self._seated[0].host:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(seated.pid, signal.SIGKILL)
+
+    def _watch_ranks(self) -> None:
+        for rank in self._hearing.silent(self._config.rank_timeout):
+            self._lose(rank, f"has been silent for {self._config.rank_timeout:g} s")
+        now = time.monotonic()
+        if now - self._last_beat > BEAT_SECONDS:
+            self._last_beat = now
+            for rank in self._members:
+                if rank and rank not in self._ranks.gone:
+                    self._transport.send(rank, Beat())
+
+    def _watch_walltime(self) -> None:
+        longest = self._scheduler.window.longest
+        if not self._walltime.allows(longest):
+            self._stop(f"the allocation ends soon, and a mini-batch takes up to {longest:.3g} s", self._walltime.left())
+
+    def _signalled(self, number: int, rank: int) -> None:
+        self._stop(f"{signal.Signals(number).name} received by rank {rank}", self._config.grace)
+
+    def _stop(self, why: str, grace: float | None) -> None:
+        """No new grants; what runs gets `grace` seconds."""
         if self._stopped_by is None and self._ended is None:
-            name = signal.Signals(number).name
-            self._stopped_by = f"{name} received by rank {rank}"
-            self._tell(f"{name}: running mini-batches get {self._grace:g} s, then the run stops; it can be resumed")
+            seconds = max(0.0, self._config.grace if grace is None else grace)
+            self._stopped_by = why
+            self._tell(f"{why}: running mini-batches get {seconds:.3g} s, then the run stops; it can be resumed")
             actions = self._scheduler.stop()
             for member in self._members:
-                self._order(member, Drain(self._grace))
+                if member not in self._ranks.lost:
+                    self._order(member, Drain(seconds))
             self._act(actions)
 
     # -- actions
@@ -261,7 +340,9 @@ class Coordinator:
                 case Grant(rank, first, count, tries, isolate):
                     if self.first_grant is None:
                         self.first_grant = time.monotonic()
-                    self._order(rank, Run(self._plan.descriptors(first, count), tries, isolate))
+                    self._order(
+                        rank, Run(self._plan.descriptors(first, count), tries, self._scheduler.window.group, isolate)
+                    )
                 case Recall(rank, count):
                     self._order(rank, GiveBack(count))
                 case Abort(reason):
@@ -270,10 +351,7 @@ class Coordinator:
                     self._ended = self._finish()
 
     def _finish(self) -> Farewell:
-        if self._scheduler.remaining:
-            return Farewell(StoppedEarly(self._stopped_by or "stopped"))
-        reason = self._scheduler.tally.passed_at_end(self._scheduler.policy.limits, self._plan.total)
-        return Farewell(AbortError(self._with_first_failure(reason)) if reason else None)
+        return Farewell(StoppedEarly(self._stopped_by or "stopped") if self._scheduler.remaining else None)
 
     def _with_first_failure(self, reason: str) -> str:
         failure = self._first_failure

@@ -4,24 +4,34 @@ Job --datasets--> Plan --> plan.parquet, Setup to all --> Coordinator.run --> as
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
+
+import numpy as np
 
 from mpibatch.config.schema import Job, OutputAction
 from mpibatch.datasets import open_dataset
+from mpibatch.datasets.base import Dataset
 from mpibatch.errors import AbortError, ExitStatus, MpibatchError, RunDirectoryError, StoppedEarly
 from mpibatch.mpi.coordinator import Coordinator, Farewell, Progress
 from mpibatch.mpi.member import Signals
-from mpibatch.mpi.messages import Seated, Setup
+from mpibatch.mpi.messages import CallOff, Seated, Setup
 from mpibatch.mpi.session import ALL_WORK_UP_TO, SHUTDOWN_SECONDS, take_seat
 from mpibatch.mpi.transport import Transport
+from mpibatch.mpi.walltime import Walltime
 from mpibatch.output import open_writer
+from mpibatch.placement.allocation import allocation_end
 from mpibatch.reporting import words
 from mpibatch.runs import record
-from mpibatch.runs.directory import RunDirectory, write_json
+from mpibatch.runs.changes import refuse_changed_inputs
+from mpibatch.runs.directory import RunDirectory, cannot_write, write_json
+from mpibatch.runs.history import History, Position, read
+from mpibatch.runs.lease import Lease, acquire
 from mpibatch.runs.plan import Plan
+from mpibatch.runs.record import Wishes
 from mpibatch.runs.recorder import Recorder
 from mpibatch.runs.status import ItemCounts, MiniBatchCounts, Seconds, State, Summary
 from mpibatch.scheduling.scheduler import Policy, Scheduler
@@ -31,20 +41,69 @@ from mpibatch.types import UNKNOWN, Cause
 PROGRESS_SECONDS = 10.0
 
 
-def lead(job: Job, directory: RunDirectory, transport: Transport, signals: Signals, console: TextIO) -> ExitStatus:
-    """The run of `job` in `directory`, as rank 0. Raises MpibatchError where it cannot even begin."""
-    started = time.monotonic()
+def lead(
+    job: Job, directory: RunDirectory, wishes: Wishes, transport: Transport, signals: Signals, console: TextIO
+) -> ExitStatus:
+    """The run of `job` in `directory`, as rank 0, from its beginning or from where it stopped.
+
+    Raises MpibatchError where it cannot even begin.
+    """
 
     def tell(text: str) -> None:
         print(f"mpibatch: {text}", file=console, flush=True)
 
     tell(f"run directory {directory.path}")
+    if nothing_left := record.nothing_left(directory, wishes):
+        tell(nothing_left)
+        for rank in range(1, transport.size):
+            transport.send(rank, CallOff())
+        return ExitStatus.COMPLETE
+    lease = acquire(directory, tell=tell)
+    try:
+        return _lead(job, directory, wishes, lease, transport, signals, tell)
+    finally:
+        lease.release()
+
+
+def _history(job: Job, directory: RunDirectory, datasets: list[Dataset], wishes: Wishes) -> History:
+    """The plan, made or read back, and what is done of it."""
+    history = read(directory)
+    if history is None:
+        plan = Plan.build(datasets, map)
+        plan.write(directory.plan)
+        return History.none(plan)
+    for dataset, frozen in zip(datasets, history.plan.frozen, strict=True):
+        dataset.thaw(frozen)
+    if wishes.retry_failed:
+        history.position = Position()
+        history.outcomes.table["final"][history.failed()] = False
+    if not wishes.accept_changed:
+        refuse_changed_inputs(directory, history, datasets)
+    return history
+
+
+def _lead(
+    job: Job,
+    directory: RunDirectory,
+    wishes: Wishes,
+    lease: Lease,
+    transport: Transport,
+    signals: Signals,
+    tell: Callable[[str], None],
+) -> ExitStatus:
+    started = time.monotonic()
     config = job.config
     datasets = [open_dataset(input, config.mini_batch_size, config.partition_keys) for input in job.inputs]
-    plan = Plan.build(datasets, map)
-    plan.write(directory.plan)
+    history = _history(job, directory, datasets, wishes)
+    _withdraw(directory.summary)
+    for damage in history.damage:
+        tell(f"warning: {damage}")
+    plan = history.plan
     planned = time.monotonic()
     tell(f"{plan.total} mini-batches" + (f", {plan.items} items" if plan.items != UNKNOWN else ""))
+    if history.epoch > 1:
+        done = int(history.outcomes.table["final"].sum())
+        tell(f"going on with a run that stopped: {done} mini-batches are done, {plan.total - done} remain")
     works = config.coordinator_works if config.coordinator_works is not None else transport.size <= ALL_WORK_UP_TO
     setup = Setup(job, str(directory.path), plan.frozen, works or transport.size == 1)
     for rank in range(1, transport.size):
@@ -54,9 +113,12 @@ def lead(job: Job, directory: RunDirectory, transport: Transport, signals: Signa
         directory.outputs / config.append_row_file_name if config.output_action is OutputAction.APPEND_ROW else None
     )
     format = open_writer(config.append_row_file_name, config.append_row_format) if output is not None else None
-    recorder = Recorder(directory, plan, datasets, format, output or directory.outputs / "none")
-    scheduler = Scheduler(plan.total, _policy(job))
-    board = _Board(directory, plan, scheduler, recorder, output, transport.size, started, planned, tell)
+    recorder = Recorder(directory, history, datasets, format, output or directory.outputs / "none", lease)
+    if wishes.retry_failed:
+        recorder.reopen(np.flatnonzero(~history.outcomes.table["final"]))
+    scheduler = Scheduler(plan.total, _policy(job), history.outcomes.table)
+    walltime = Walltime(allocation_end(os.environ), time.time)
+    board = _Board(directory, history, scheduler, recorder, walltime, output, transport.size, started, planned, tell)
     coordinator = Coordinator(
         transport=transport,
         members=[*([0] if setup.coordinator_works else []), *range(1, transport.size)],
@@ -65,7 +127,8 @@ def lead(job: Job, directory: RunDirectory, transport: Transport, signals: Signa
         scheduler=scheduler,
         recorder=recorder,
         signals=signals,
-        grace=config.grace,
+        config=config,
+        walltime=walltime,
         housekeep=board.update,
         seated=lambda ranks: board.place(ranks, transport.library),
         tell=tell,
@@ -74,6 +137,14 @@ def lead(job: Job, directory: RunDirectory, transport: Transport, signals: Signa
     board.clock = lambda: coordinator.first_grant
     farewell = coordinator.run()
     return board.end(coordinator, farewell)
+
+
+def _withdraw(summary: Path) -> None:
+    """The run has not ended after all."""
+    try:
+        summary.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(summary, error) from error
 
 
 def _policy(job: Job) -> Policy:
@@ -88,9 +159,10 @@ class _Board:
     def __init__(
         self,
         directory: RunDirectory,
-        plan: Plan,
+        history: History,
         scheduler: Scheduler,
         recorder: Recorder,
+        walltime: Walltime,
         output: Path | None,
         ranks: int,
         started: float,
@@ -98,9 +170,11 @@ class _Board:
         tell: Callable[[str], None],
     ) -> None:
         self._directory = directory
-        self._plan = plan
+        self._plan = history.plan
+        self._epoch = history.epoch
         self._scheduler = scheduler
         self._recorder = recorder
+        self._walltime = walltime
         self._output = output
         self._ranks = ranks
         self._started = started
@@ -114,45 +188,53 @@ class _Board:
         record.complete(self._directory, ranks, library)
         for rank, seat in enumerate(ranks):
             if seat.placement is not None:
-                gpu = f"GPU {seat.placement.gpu}" if seat.placement.gpu is not None else "no GPU"
-                self._tell(f"rank {rank} on {seat.host}: cores {_ranges(seat.placement.cores)}, {gpu}")
+                self._tell(f"rank {rank} on {seat.host}: {words.place(seat.placement)}")
 
     def update(self, progress: Progress) -> None:
         summary = self._summary(State.RUNNING, "")
-        write_json(self._directory.status, summary.to_json())
+        write_json(self._directory.status, self._status(summary))
         if time.monotonic() - self._told >= PROGRESS_SECONDS:
             self._told = time.monotonic()
             self._tell(words.progress(summary, progress.working))
 
     def end(self, coordinator: Coordinator, farewell: Farewell) -> ExitStatus:
-        """Output closed, workers gone, summary written, last lines told."""
-        error: MpibatchError | None = farewell.error
-        complete = error is None
-        coordinator.dismiss(at_once=not complete and not isinstance(error, StoppedEarly))
-        try:
-            if complete:
-                self._recorder.assembly.finish()
-            else:
-                self._recorder.assembly.close(sync=not isinstance(error, RunDirectoryError))
-        except RunDirectoryError as failed:
-            error = failed
-        closed = time.monotonic()
-        coordinator.see_off(SHUTDOWN_SECONDS)
+        """Output closed, summary written, workers gone, in an order in which a hang loses nothing."""
+        error = farewell.error or self._close_output()
         state = State.COMPLETED if error is None else State.ABORTED if isinstance(error, AbortError) else State.STOPPED
-        summary = self._summary(state, str(error or ""), closed)
+        summary = self._summary(state, str(error or ""))
+        try:
+            write_json(self._directory.status, self._status(summary))
+            write_json(self._directory.summary, summary.to_json())
+        except RunDirectoryError as failed:
+            self._tell(f"the summary cannot be written: {failed}")
+            error = error or failed
+        coordinator.dismiss(at_once=error is not None and not isinstance(error, StoppedEarly))
+        coordinator.see_off(SHUTDOWN_SECONDS)
         try:
             self._recorder.close(keep=error is not None or bool(self._scheduler.tally.items_failed))
-            write_json(self._directory.status, summary.to_json())
-            write_json(self._directory.summary, summary.to_json())
-        except (OSError, RunDirectoryError) as failed:
-            self._tell(f"the summary could not be written: {failed}")
-            error = error or RunDirectoryError(str(failed))
+        except (OSError, MpibatchError) as failed:
+            self._tell(f"warning: the run directory could not be tidied up: {failed}")
         with contextlib.suppress(OSError):
             self._tell(words.ending(summary, str(self._directory.path)))
         return ExitStatus.COMPLETE if error is None else error.status
 
-    def _summary(self, state: State, reason: str, now: float | None = None) -> Summary:
-        now = time.monotonic() if now is None else now
+    def _close_output(self) -> MpibatchError | None:
+        """Everything is final: the output is completed, if the allocation lasts that long."""
+        if not self._walltime.allows_assembly(self._recorder.to_be_made):
+            return StoppedEarly(
+                "only the final assembly is left, and the allocation ends soon: a resume does just that"
+            )
+        try:
+            self._recorder.finish()
+        except (RunDirectoryError, StoppedEarly) as error:
+            return error
+        return None
+
+    def _status(self, summary: Summary) -> dict[str, Any]:
+        return {**summary.to_json(), "in_flight": self._scheduler.in_flight(20)}
+
+    def _summary(self, state: State, reason: str) -> Summary:
+        now = time.monotonic()
         tally, begun = self._scheduler.tally, self.clock()
         return Summary(
             status=state,
@@ -165,23 +247,10 @@ class _Board:
             seconds=Seconds(now - self._started, self._planned - self._started, now - begun if begun else 0.0),
             output=None if self._output is None else str(self._output),
             ranks=self._ranks,
-            restarts=0,
+            restarts=self._epoch - 1,
         )
 
     def _items(self) -> int:
         tally = self._scheduler.tally
         done = tally.items_succeeded + tally.items_failed
         return self._plan.items if self._plan.items != UNKNOWN or self._scheduler.remaining else done
-
-
-def _ranges(cores: tuple[int, ...]) -> str:
-    """`0-3,8`; all the cores there are where none are named."""
-    if not cores:
-        return "any"
-    spans: list[list[int]] = []
-    for core in cores:
-        if spans and spans[-1][1] == core - 1:
-            spans[-1][1] = core
-        else:
-            spans.append([core, core])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)

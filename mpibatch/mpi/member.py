@@ -8,8 +8,10 @@ import signal
 import time
 from types import FrameType
 
-from mpibatch.execution.messages import Beat, Gone, Results
+from mpibatch.errors import StoppedEarly
+from mpibatch.execution.messages import Beat, Gone, Leave, Results
 from mpibatch.execution.worker import Worker
+from mpibatch.mpi.hearing import Hearing
 from mpibatch.mpi.messages import CallOff, Setup, Signalled
 from mpibatch.mpi.pace import Pace
 from mpibatch.mpi.transport import Transport
@@ -39,8 +41,15 @@ class Signals:
         return seen
 
 
+class RankZeroLost(StoppedEarly):
+    """Rank 0 has died or has not been heard of: nobody is left to work for."""
+
+
 def wait_for_setup(transport: Transport) -> Setup | None:
-    """What rank 0 sends when it has a plan; None where there will be no run. Sleeps between looks."""
+    """What rank 0 sends when it has a plan; None where there will be no run. Sleeps between looks.
+
+    Raises RankZeroLost.
+    """
     pace = Pace()
     while True:
         for _, message in transport.receive():
@@ -48,16 +57,26 @@ def wait_for_setup(transport: Transport) -> Setup | None:
                 return message
             if isinstance(message, CallOff):
                 return None
+        if 0 in transport.take_lost():
+            raise RankZeroLost("rank 0 has died before the run began")
         pace.rest([], busy=False)
 
 
-def serve(transport: Transport, worker: Worker, signals: Signals) -> None:
-    """Works for rank 0 until told to leave."""
-    pace = Pace()
-    last_beat = time.monotonic()
+def serve(transport: Transport, worker: Worker, signals: Signals, rank_timeout: float) -> bool:
+    """Works for rank 0 until told to leave; returns whether MPI_Finalize can be trusted.
+
+    Raises RankZeroLost where rank 0 has died, or was silent for twice `rank_timeout` seconds; the executor is gone
+    then.
+    """
+    pace, hearing, last_beat, trusted = Pace(), Hearing([0]), time.monotonic(), True
     while True:
         orders = transport.receive()
         for _, order in orders:
+            hearing.heard(0)
+            if isinstance(order, CallOff):  # rank 0 could not begin after all
+                worker.kill()
+                return trusted
+            trusted &= not (isinstance(order, Leave) and order.abrupt)
             worker.handle(order)
         reports = worker.poll()
         for report in reports:
@@ -65,10 +84,12 @@ def serve(transport: Transport, worker: Worker, signals: Signals) -> None:
         for number in signals.take():
             transport.send(0, Signalled(number))
         if any(isinstance(report, Gone) for report in reports):
-            return
-        now = time.monotonic()
-        if now - last_beat > BEAT_SECONDS:
-            last_beat = now
+            return trusted
+        if 0 in transport.take_lost() or hearing.silent(2 * rank_timeout):
+            worker.kill()
+            raise RankZeroLost(f"rank 0 has died, or was silent for {2 * rank_timeout:g} s")
+        if time.monotonic() - last_beat > BEAT_SECONDS:
+            last_beat = time.monotonic()
             transport.send(0, Beat())
         attempts = sum(len(report.records) // ATTEMPT.size for report in reports if isinstance(report, Results))
         pace.rest(worker.descriptors(), bool(orders or reports or transport.sending), attempts)

@@ -30,6 +30,14 @@ def open_encoder(file_name: str, fmt: RowFormat, action: OutputAction = OutputAc
         from mpibatch.output.csv import CsvEncoder
 
         return CsvEncoder(fmt)
+    if suffix == ".jsonl":
+        from mpibatch.output.jsonl import JsonlEncoder
+
+        return JsonlEncoder(fmt)
+    if suffix == ".parquet":
+        from mpibatch.output.parquet import ParquetEncoder
+
+        return ParquetEncoder(fmt)
     from mpibatch.output.text import TextEncoder
 
     return TextEncoder()
@@ -42,6 +50,14 @@ def open_writer(file_name: str, fmt: RowFormat) -> Stream | Finalizer:
         from mpibatch.output.csv import CsvStream
 
         return CsvStream(fmt)
+    if suffix == ".jsonl":
+        from mpibatch.output.jsonl import JsonlStream
+
+        return JsonlStream()
+    if suffix == ".parquet":
+        from mpibatch.output.parquet import ParquetFinalizer
+
+        return ParquetFinalizer(fmt)
     from mpibatch.output.text import TextStream
 
     return TextStream()

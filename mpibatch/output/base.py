@@ -9,17 +9,15 @@ Rank 0 never parses `data` of a streaming format; `schema` is a short byte strin
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 
 class WrongReturn(Exception):
     """`run()` returned something that is no list, tuple, array or DataFrame; the message names the type."""
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(NamedTuple):
     """One return value as bytes.
 
     rows:   how many rows it has

@@ -27,7 +27,7 @@ from typing import Any
 
 from mpibatch.config.schema import RowFormat
 from mpibatch.output.base import Encoded, WrongReturn
-from mpibatch.output.returned import is_table, named_rows, wrong
+from mpibatch.output.returned import is_table, rows_of, wrong
 
 QUOTE = '"'
 _SPELLINGS: dict[str, str | None] = {
@@ -80,7 +80,8 @@ class CsvEncoder:
         return Encoded(rows, b"".join(part.data for part in parts), next(iter(schemas), b""))
 
     def _encode_list(self, returned: Any) -> Encoded:
-        names, rows = named_rows(returned)
+        table = rows_of(returned)
+        names, rows = table.names, table.rows
         width = len(names) if names is not None else len(rows[0])
         if names is not None and self._declared and names != self._declared:
             order = self._order(names)
@@ -91,9 +92,8 @@ class CsvEncoder:
     def _encode_list_by_pandas(self, returned: Any) -> Encoded:
         import pandas
 
-        names, rows = named_rows(returned)
-        frame = pandas.DataFrame(rows, columns=names)
-        return self._encode_by_pandas(frame, names)
+        table = rows_of(returned)
+        return self._encode_by_pandas(pandas.DataFrame(table.rows, columns=table.names), table.names)
 
     def _encode_by_pandas(self, frame: Any, names: list[str] | None) -> Encoded:
         if not len(frame):
@@ -120,9 +120,9 @@ class CsvEncoder:
         import pyarrow as pa
         from pyarrow import csv as arrow_csv
 
-        from mpibatch.output.tables import columns_of
+        from mpibatch.output.tables import as_text, columns_of
 
-        columns = columns_of(returned, mixed=True)
+        columns = columns_of(returned, as_text)
         names = columns.names if columns.named else None
         if not columns.rows:
             return Encoded(0, b"")

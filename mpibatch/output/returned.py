@@ -5,6 +5,7 @@ or anything with `__array__`, such as a TensorFlow or CPU torch tensor), or one 
 anything that speaks the Arrow C stream interface, such as polars or a pyarrow Table).
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from mpibatch.output.base import WrongReturn
@@ -48,8 +49,22 @@ def wrong(returned: Any) -> WrongReturn:
     return WrongReturn(f"run() must return a list, tuple, array or DataFrame, not {kind}{hint}")
 
 
-def named_rows(returned: Any) -> tuple[list[str] | None, list[Any]]:
-    """A list as rows of equal width, and the column names if its elements have any (dicts, named tuples).
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A returned list, row by row.
+
+    names:   of the columns, None where the elements have none
+    rows:    of equal width
+    scalars: each row is one value that was no row of its own
+    """
+
+    names: list[str] | None
+    rows: list[Any]
+    scalars: bool = False
+
+
+def rows_of(returned: Any) -> Rows:
+    """A list that is not empty as rows; names are the keys of dicts and the fields of named tuples.
 
     Raises WrongReturn for elements of several kinds, and for rows of several widths.
     """
@@ -61,15 +76,15 @@ def named_rows(returned: Any) -> tuple[list[str] | None, list[Any]]:
     kind = kinds.pop()
     if kind == "dicts":
         keys = {key: None for row in returned for key in row}
-        return [str(key) for key in keys], [[row.get(key) for key in keys] for row in returned]
+        return Rows([str(key) for key in keys], [[row.get(key) for key in keys] for row in returned])
     if kind == "scalars":
-        return None, [[row] for row in returned]
+        return Rows(None, [[row] for row in returned], scalars=True)
     rows = [row.tolist() if hasattr(row, "tolist") else row for row in returned]
     widths = {len(row) for row in rows}
     if len(widths) > 1:
         raise WrongReturn(f"the returned rows have different lengths: {sorted(widths)}")
     names = getattr(returned[0], "_fields", None)
-    return (list(names) if names else None), rows
+    return Rows(list(names) if names else None, rows)
 
 
 def _kind(row: Any) -> str:

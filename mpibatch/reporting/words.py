@@ -1,5 +1,6 @@
-"""One line of progress, and the last lines of a run."""
+"""How a run is put into words: a line of progress, its last lines, where a rank was placed."""
 
+from mpibatch.placement.place import Placement
 from mpibatch.runs.status import Summary
 from mpibatch.types import UNKNOWN
 
@@ -43,3 +44,22 @@ def rate(summary: Summary) -> str:
     items = summary.items.succeeded + summary.items.failed
     seconds = summary.seconds.processing
     return f"{items / seconds:,.1f}" if seconds > 0 else "0"
+
+
+def place(placement: Placement) -> str:
+    """`cores 0-3,8, GPU 1`."""
+    gpu = "no GPU" if placement.gpu is None else f"GPU {placement.gpu}"
+    return f"cores {ranges(placement.cores)}, {gpu}"
+
+
+def ranges(cores: tuple[int, ...]) -> str:
+    """`0-3,8`; all the cores there are where none are named."""
+    if not cores:
+        return "any"
+    spans: list[list[int]] = []
+    for core in cores:
+        if spans and spans[-1][1] == core - 1:
+            spans[-1][1] = core
+        else:
+            spans.append([core, core])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)

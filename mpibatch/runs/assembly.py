@@ -9,9 +9,9 @@ in the log are copied as one piece. The file's schema comes from the first rows 
 does not fit it is refused: its items have failed.
 """
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,60 +21,72 @@ from mpibatch.datasets.base import Dataset
 from mpibatch.errors import RunDirectoryError
 from mpibatch.output.base import Finalizer, Stream
 from mpibatch.runs import failed_items
-from mpibatch.runs.outcomes import Outcomes
-from mpibatch.runs.plan import Plan
+from mpibatch.runs.directory import cannot_write
+from mpibatch.runs.files import File
+from mpibatch.runs.history import History, Position
 from mpibatch.types import Cause, Failure, decode_failures
+
+logger = logging.getLogger(__name__)
 
 STRETCH = 65536  # mini-batches looked at in one go
 PIECE = 4 << 20  # bytes copied in one go
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """How far assembly has come: what a checkpoint keeps."""
-
-    frontier: int
-    output_bytes: int
-    failed_bytes: int
-
-
 class Assembly:
-    """Derives the output of one run from its log.
+    """Derives the output of one run from its logs, going on from where `history` says.
 
     format: rank 0's half of the output format, None for summary_only
-    logs:   descriptors of the log files, by their number in `outcomes`
+    logs:   descriptors of the log files, by epoch
     """
 
     def __init__(
         self,
-        plan: Plan,
+        history: History,
         datasets: Sequence[Dataset],
-        outcomes: Outcomes,
         logs: dict[int, int],
         format: Stream | Finalizer | None,
         output: Path,
         failed: Path,
     ) -> None:
-        self._plan = plan
+        self._plan = history.plan
+        self._outcomes = history.outcomes
         self._datasets = datasets
-        self._outcomes = outcomes
         self._logs = logs
         self._format = format
         self._path = output
-        self._schemas: dict[int, bytes] = {0: b""}
+        self._schemas: dict[int, bytes] = {0: b"", **history.schemas}
         self._declared: bytes | None = None
         self._fitting: set[int] = set()
-        self._output = _create(output) if isinstance(format, Stream) else None
-        self._failed = _create(failed)
-        self._output_bytes = 0
-        self._failed_bytes = 0
-        self.frontier = 0
         self._refusals: dict[int, list[Failure]] = {}
         self._refused: list[int] = []
+        self._failed = File(failed)
+        self._output = File(output) if isinstance(format, Stream) else None
+        self.frontier = 0
+        self._go_back_to(history.position)
+
+    def _go_back_to(self, position: Position) -> None:
+        """Cuts the files back to `position`; from the start where they are not what was written."""
+        output = self._output
+        if not self._failed.cut(position.failed_bytes, position.failed_crc) or (
+            output is not None and not output.cut(position.output_bytes, position.output_crc)
+        ):
+            logger.warning("%s or %s was changed by others: both are made anew", self._path, self._failed.path)
+            position = Position()
+            for file in filter(None, (self._failed, output)):
+                file.cut(0, 0)
+        while self.frontier < position.frontier:
+            # what was settled before is settled again, without writing
+            last = min(self.frontier + STRETCH, position.frontier)
+            if self._format is not None:
+                self._settle(self._format, self.frontier, last, begin=False)
+            self.frontier = last
+        self._refusals.clear()
 
     @property
     def position(self) -> Position:
-        return Position(self.frontier, self._output_bytes, self._failed_bytes)
+        output, failed = self._output, self._failed
+        written = (0, 0) if output is None else (output.size, output.crc)
+        return Position(self.frontier, *written, failed.size, failed.crc)
 
     def knows(self, schema: int) -> bool:
         return schema in self._schemas
@@ -101,17 +113,27 @@ class Assembly:
         return refused
 
     def finish(self) -> None:
-        """Everything is final and copied: makes what is made at the end, and closes. Raises RunDirectoryError."""
+        """Everything is final and copied: makes what is made at the end. Raises RunDirectoryError."""
         if isinstance(self._format, Finalizer):
-            self._format.finalize(self._path, self._declared or b"", self._parts())
-        self.close(sync=True)
+            try:
+                self._format.finalize(self._path, self._declared or b"", self._parts())
+            except OSError as error:
+                raise cannot_write(self._path, error) from error
+        self.sync()
 
-    def close(self, sync: bool) -> None:
-        for descriptor in (self._output, self._failed):
-            if descriptor is not None:
-                if sync:
-                    os.fsync(descriptor)
-                os.close(descriptor)
+    @property
+    def to_be_made(self) -> int:
+        """Row bytes that `finish` has to go through."""
+        return int(self._outcomes.table["row_bytes"].sum()) if isinstance(self._format, Finalizer) else 0
+
+    def sync(self) -> None:
+        """What was written survives a crash of the machine from here on."""
+        for file in filter(None, (self._failed, self._output)):
+            file.sync()
+
+    def close(self) -> None:
+        for file in filter(None, (self._failed, self._output)):
+            file.close()
 
     # -- one stretch
 
@@ -120,7 +142,7 @@ class Assembly:
         table = self._outcomes.table
         first = self.frontier
         if self._format is not None:
-            self._settle(self._format, first, last)
+            self._settle(self._format, first, last, begin=True)
         rows = table[first:last]
         sums = rows["row_bytes"]
         if self._output is not None:
@@ -131,8 +153,8 @@ class Assembly:
             self._fail(index, refusal or decode_failures(self.failure_bytes(index)))
         self.frontier = last
 
-    def _settle(self, format: Stream | Finalizer, first: int, last: int) -> None:
-        """Agrees on one schema, in plan order, and refuses what does not fit it."""
+    def _settle(self, format: Stream | Finalizer, first: int, last: int, begin: bool) -> None:
+        """Agrees on one schema, in plan order, and refuses what does not fit it; `begin`s the file with the first."""
         rows = self._outcomes.table[first:last]
         strange = (rows["row_bytes"] > 0) & ~np.isin(rows["schema"], list(self._fitting))
         for place in np.flatnonzero(strange):
@@ -144,8 +166,8 @@ class Assembly:
                 assert self._declared is not None, "the first schema always fits"
                 self._refuse(first + int(place), format.explain(self._declared, self._schemas[schema]))
                 continue
-            if self._declared is None and self._output is not None and isinstance(format, Stream):
-                self._output_bytes += self._write(self._output, format.begin(settled))
+            if begin and self._declared is None and self._output is not None and isinstance(format, Stream):
+                self._output.write(format.begin(settled))
             self._declared = settled
             self._fitting.add(schema)
 
@@ -158,8 +180,7 @@ class Assembly:
     def _fail(self, index: int, failures: list[Failure]) -> None:
         mini_batch = self._plan.mini_batch(index)
         items = int(self._outcomes.table["items"][index])
-        text = failed_items.lines(mini_batch, self._datasets[mini_batch.dataset], items, failures)
-        self._failed_bytes += self._write(self._failed, text)
+        self._failed.write(failed_items.lines(mini_batch, self._datasets[mini_batch.dataset], items, failures))
 
     def _copy(self, log: int, offset: int, length: int) -> None:
         assert self._output is not None
@@ -167,20 +188,8 @@ class Assembly:
             piece = os.pread(self._logs[log], min(length, PIECE), offset)
             if not piece:
                 raise RunDirectoryError(f"the results log ends before row bytes at {offset} that it has promised")
-            self._output_bytes += self._write(self._output, piece)
+            self._output.write(piece)
             offset, length = offset + len(piece), length - len(piece)
-
-    def _write(self, descriptor: int, data: bytes) -> int:
-        rest = memoryview(data)
-        try:
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-        except OSError as error:
-            raise RunDirectoryError(
-                f"cannot write below {self._path.parent}: {error.strerror}. The results log has all that was done: "
-                "make room, then go on with `mpibatch resume`."
-            ) from error
-        return len(data)
 
     def failure_bytes(self, index: int) -> bytes:
         entry = self._outcomes.table[index]
@@ -207,10 +216,3 @@ def _pieces(rows: NDArray[np.void]) -> Iterator[tuple[int, int]]:
     starts = np.concatenate(([0], cuts))
     stops = np.concatenate((cuts, [len(present)]))
     yield from zip(present[starts].tolist(), (present[stops - 1] + 1).tolist(), strict=True)
-
-
-def _create(path: Path) -> int:
-    try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise RunDirectoryError(f"cannot create {path}: {error.strerror}") from error

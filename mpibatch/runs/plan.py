@@ -7,16 +7,20 @@
 A million mini-batches are a million rows in Arrow memory, not a million Python objects.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mpibatch.datasets.base import Dataset
 from mpibatch.errors import RunDirectoryError
+from mpibatch.runs.arrow import numbers, texts, to_numpy
+from mpibatch.runs.directory import cannot_write
 from mpibatch.types import UNKNOWN, Map, MiniBatch, MiniBatches, Slice
 
 CHUNK = 16384
@@ -64,23 +68,35 @@ class Plan:
         return Plan(batches, tuple(bytes.fromhex(text) for text in frozen))
 
     def write(self, path: Path) -> None:
+        """Atomically. Raises RunDirectoryError."""
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         frozen = json.dumps([data.hex() for data in self.frozen]).encode()
-        with pq.ParquetWriter(temporary, SCHEMA.with_metadata({FROZEN: frozen}), compression="zstd") as writer:
-            for chunk in self._chunks:
-                writer.write_batch(chunk)
-        temporary.replace(path)
+        try:
+            with pq.ParquetWriter(temporary, SCHEMA.with_metadata({FROZEN: frozen}), compression="zstd") as writer:
+                for chunk in self._chunks:
+                    writer.write_batch(chunk)
+            temporary.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise cannot_write(path, error) from error
 
     @property
     def items(self) -> int:
         """All items, UNKNOWN where a mini-batch's are."""
         total = 0
         for chunk in self._chunks:
-            items = chunk.column("items").to_numpy()
+            items = to_numpy(chunk.column("items"), np.int64)
             if len(items) and items.min() < 0:
                 return UNKNOWN
             total += int(items.sum())
         return total
+
+    def smallest_and_largest(self) -> tuple[int, int]:
+        """Items of the smallest and of the largest mini-batch; UNKNOWN where that of any is. The plan is not empty."""
+        sizes = [to_numpy(chunk.column("items"), np.int64) for chunk in self._chunks]
+        smallest = min(int(size.min()) for size in sizes)
+        return (UNKNOWN, UNKNOWN) if smallest < 0 else (smallest, max(int(size.max()) for size in sizes))
 
     def descriptors(self, first: int, count: int) -> MiniBatches:
         """Mini-batches [first, first + count) as columns."""
@@ -118,5 +134,12 @@ def _chunks(slices: Iterable[tuple[int, Slice]]) -> Iterator[pa.RecordBatch]:
 
 
 def _batch(rows: list[tuple[int, int, int, str, bytes]]) -> pa.RecordBatch:
-    columns = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), SCHEMA, strict=True)]
+    datasets, offsets, items, keys, payloads = zip(*rows, strict=True)
+    columns = [
+        numbers(np.array(datasets, dtype=np.int16)),
+        numbers(np.array(offsets, dtype=np.int64)),
+        numbers(np.array(items, dtype=np.int64)),
+        texts([key.encode() for key in keys], pa.string()),
+        texts(payloads, pa.large_binary()),
+    ]
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)

@@ -5,6 +5,7 @@
 `count` is kept by cause for the summary. Everything here may raise RunDirectoryError: the disk is full, or gone.
 """
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,41 +16,58 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mpibatch.datasets.base import Dataset
-from mpibatch.errors import RunDirectoryError
+from mpibatch.errors import MpibatchError, RunDirectoryError
 from mpibatch.output.base import Finalizer, Stream
+from mpibatch.runs.arrow import numbers, texts
 from mpibatch.runs.assembly import Assembly
-from mpibatch.runs.directory import RunDirectory
+from mpibatch.runs.directory import RunDirectory, cannot_write
+from mpibatch.runs.history import History
+from mpibatch.runs.lease import Lease
 from mpibatch.runs.log import RecordType, ResultsLog
-from mpibatch.runs.outcomes import ATTEMPT_DTYPE, Outcomes
-from mpibatch.runs.plan import Plan
+from mpibatch.runs.outcomes import ATTEMPT_DTYPE
 from mpibatch.types import ATTEMPT_FIELDS, Cause, Failure, Flag, decode_failures
 
 UNSEEN = -1
 
 
 class Recorder:
-    """The files of one run, open for writing; the run directory is new."""
+    """The files of one run, open for writing by its owner, from construction to `close`."""
 
     def __init__(
         self,
         directory: RunDirectory,
-        plan: Plan,
+        history: History,
         datasets: Sequence[Dataset],
         format: Stream | Finalizer | None,
         output: Path,
-        epoch: int = 1,
+        lease: Lease,
     ) -> None:
-        self._log = ResultsLog(directory.results(epoch))
-        self._epoch = epoch
-        self._outcomes = Outcomes.none_of(plan.total)
-        logs = {epoch: self._log.descriptor}
-        self.assembly = Assembly(plan, datasets, self._outcomes, logs, format, output, directory.failed_items)
         self._directory = directory
+        self._lease = lease
+        self._log = ResultsLog(directory.results(history.epoch))
+        self._epoch = history.epoch
+        self._outcomes = history.outcomes
+        self._logs = {**history.logs, history.epoch: self._log.descriptor}
+        self.assembly = Assembly(history, datasets, self._logs, format, output, directory.failed_items)
+        self._checkpointed = self.assembly.position
         self._events = _append_to(directory.events)
         self._errors = _append_to(directory.error_log)
-        self.attempts = np.zeros(len(Cause), dtype=np.int64)
+        self.attempts = history.attempts
         self.surplus = UNSEEN
         self._unsynced = False
+
+    def count_lost(self, attempts: int) -> None:
+        """So many attempts were lost with their rank; nobody can tell how they went."""
+        self.attempts[Cause.LOST_RANK] += attempts
+
+    def reopen(self, indices: NDArray[np.int64]) -> None:
+        """These mini-batches are to be run again: noted first, so that a resume of this resume knows."""
+        self._log.append(RecordType.REOPENED, len(indices), indices.astype("<i8").tobytes())
+
+    def assemble(self) -> tuple[bool, list[int]]:
+        """Some more of the output: whether there is still more, and the items of each success that did not fit."""
+        self._lease.check()
+        return self.assembly.advance(), self.assembly.take_refused()
 
     def note(self, rank: int, records: NDArray[np.void], data: bytes) -> list[Failure]:
         """Every attempt, final or not: its event, and the failures of those that failed."""
@@ -87,6 +105,7 @@ class Recorder:
             data = b"".join(data[starts[place] : ends[place]] for place in np.flatnonzero(final))
             records = records[final]
         if len(records):
+            self._lease.check()
             body = self._log.append(RecordType.RESULTS, len(records), records.tobytes(), data)
             self._outcomes.accept(records, self._epoch, body)
             self._unsynced = True
@@ -97,30 +116,55 @@ class Recorder:
             self._unsynced = False
             self._log.sync()
 
+    def checkpoint(self) -> None:
+        """Every few seconds: a resume goes on from here."""
+        position = self.assembly.position
+        if position != self._checkpointed:
+            self._lease.check()
+            self.assembly.sync()
+            self._log.append(RecordType.CHECKPOINT, 0, position.encode())
+            self._checkpointed = position
+
+    @property
+    def to_be_made(self) -> int:
+        """Bytes from which the output is made at the end; 0 where it is written as results come."""
+        return self.assembly.to_be_made
+
+    def finish(self) -> None:
+        """Everything is final and assembled: makes what is made at the end. Raises RunDirectoryError."""
+        self._lease.check()
+        self.assembly.finish()
+
     def close(self, keep: bool) -> None:
-        """`keep`: the log is needed for what comes next; otherwise it has served, since the output is complete."""
+        """`keep`: the logs are needed for what comes next; otherwise they have served, since the output is complete."""
         if keep:
-            self._log.sync()
-        self._log.close()
-        if not keep:
-            self._log.path.unlink()
-        os.close(self._events)
-        os.close(self._errors)
-        _make_columnar(self._directory.events)
+            with contextlib.suppress(MpibatchError):  # a full disk, or another owner: the log is good without it
+                self.checkpoint()
+                self._log.sync()
+        self.assembly.close()
+        for descriptor in (*self._logs.values(), self._events, self._errors):
+            os.close(descriptor)
+        _make_columnar(self._directory.events, keep)
+        for epoch in () if keep else self._logs:
+            self._directory.results(epoch).unlink()
 
 
-def _make_columnar(path: Path) -> None:
+def _make_columnar(path: Path, keep: bool) -> None:
     """events.bin becomes events.parquet, a column a field, the cause by name."""
     records = np.fromfile(path, dtype=ATTEMPT_DTYPE)
-    causes = pa.array([cause.name.lower() for cause in Cause])
+    causes = texts([cause.name.lower().encode() for cause in Cause], pa.string())
     columns: dict[str, pa.Array] = {
-        name: pa.array(np.ascontiguousarray(records[name])) for name, _ in ATTEMPT_FIELDS if name != "pad"
+        name: numbers(records[name]) for name, _ in ATTEMPT_FIELDS if name != "pad"
     }
-    columns["cause"] = pa.DictionaryArray.from_arrays(pa.array(records["cause"].astype(np.int8)), causes)
+    columns["cause"] = pa.DictionaryArray.from_arrays(numbers(records["cause"].astype(np.int8)), causes)
     temporary = path.with_name(f".events.{os.getpid()}")
-    pq.write_table(pa.table(columns), temporary)
-    temporary.replace(path.with_suffix(".parquet"))
-    path.unlink()
+    try:
+        pq.write_table(pa.table(columns), temporary)
+        temporary.replace(path.with_suffix(".parquet"))
+    finally:
+        temporary.unlink(missing_ok=True)
+    if not keep:
+        path.unlink()
 
 
 def _error_text(failure: Failure) -> str:
@@ -141,7 +185,4 @@ def _write(descriptor: int, data: bytes, path: Path) -> None:
         while rest:
             rest = rest[os.write(descriptor, rest) :]
     except OSError as error:
-        raise RunDirectoryError(
-            f"cannot write {path}: {error.strerror}. The results log has all that was done before: make room, then go "
-            "on with `mpibatch resume`."
-        ) from error
+        raise cannot_write(path, error) from error

@@ -89,21 +89,20 @@ class _Worker:
 class Scheduler:
     """Drives one run of `total` mini-batches.
 
-    final: which are final already (a resumed run), and `tally` what they came to
+    outcomes: of a resumed run: an entry per mini-batch with the fields final, items and succeeded
     """
 
-    def __init__(
-        self, total: int, policy: Policy, final: NDArray[np.bool_] | None = None, tally: Tally | None = None
-    ) -> None:
+    def __init__(self, total: int, policy: Policy, outcomes: NDArray[np.void] | None = None) -> None:
         self.total = total
         self.policy = policy
-        self.tally = tally or Tally()
+        self.tally = Tally()
         self.duplicates = 0
         self.window = Window()
         self._owner = np.full(total, FRESH, dtype=np.int32)
         self._tries = np.zeros(total, dtype=np.uint8)
-        if final is not None:
-            self._owner[final] = FINAL
+        if outcomes is not None:
+            self._owner[outcomes["final"]] = FINAL
+            self._count(outcomes[outcomes["final"]])
         self._fresh = deque(_spans(np.flatnonzero(self._owner == FRESH)))
         self._fresh_count = sum(last - first for first, last in self._fresh)
         self._waiting: list[int] = []
@@ -123,6 +122,10 @@ class Scheduler:
 
     def is_final(self, index: int) -> bool:
         return bool(self._owner[index] == FINAL)
+
+    def in_flight(self, at_most: int) -> list[int]:
+        """Mini-batches that some rank holds, the first `at_most` of them."""
+        return [int(index) for index in np.flatnonzero(self._owner >= 0)[:at_most]]
 
     def held_by(self, rank: int) -> list[int]:
         """What `rank` holds now, in order: for the message about a rank that is gone."""
@@ -204,8 +207,8 @@ class Scheduler:
             heapq.heappush(self._waiting, int(waiting))
         self._count(records[final])
         timed = records[counts]
-        seconds = sum(float(timed[phase].sum(dtype=np.float64)) for phase in ("load", "run", "encode"))
-        self.window.learn(seconds, len(timed))
+        seconds = (timed["load"] + timed["run"] + timed["encode"]).astype(np.float64)
+        self.window.learn(float(seconds.sum()), len(timed), float(seconds.max(initial=0.0)))
         return np.asarray(final, dtype=np.bool_)
 
     def _again(self, record: np.void) -> bool:

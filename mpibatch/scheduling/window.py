@@ -4,10 +4,14 @@ The aim is a fixed stretch of work in flight, long enough to hide a round trip t
 is left at the end; near the end the share shrinks as in guided self-scheduling (Polychronopoulos and Kuck, 1987).
 """
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 IN_FLIGHT_SECONDS = 0.05
 LONGEST_WINDOW = 4096
+GROUP_SECONDS = 0.001
+LARGEST_GROUP = 32
+RECENT = 256  # messages
 LONG_RUNNING = 2  # one running, one ahead
 
 
@@ -17,13 +21,25 @@ class Window:
 
     mean: float = 0.0
     seen: int = 0
+    _longest: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
 
-    def learn(self, seconds: float, count: int) -> None:
-        """`count` mini-batches took `seconds` together."""
+    @property
+    def longest(self) -> float:
+        """Seconds of the longest mini-batch of late: what a new one may take."""
+        return max(self._longest, default=0.0)
+
+    def learn(self, seconds: float, count: int, longest: float = 0.0) -> None:
+        """`count` mini-batches took `seconds` together, the longest of them `longest`."""
+        self._longest.append(longest)
         if count:
             self.seen += count
             weight = max(min(count, self.seen) / self.seen, min(0.5, count / 64))
             self.mean += (seconds / count - self.mean) * weight
+
+    @property
+    def group(self) -> int:
+        """How many may be handed to an executor at once, beyond recall: no more than a millisecond of work."""
+        return max(1, min(int(GROUP_SECONDS / max(self.mean, 1e-6)), LARGEST_GROUP)) if self.seen else 1
 
     def size(self, pending: int, workers: int) -> int:
         """How many one worker may hold while `pending` are not granted yet and `workers` share them."""

@@ -167,7 +167,7 @@ def test_unlistable_folder(tmp_path: Path) -> None:
     from mpibatch.datasets import paths
 
     with pytest.raises(InputError, match="cannot be listed"):
-        list(paths._walk(Input("x", InputType.FILES), os.fsencode(tmp_path / "gone"), paths._EVERYTHING))
+        list(paths._walk(Input("x", InputType.FILES), os.fsencode(tmp_path / "gone"), paths._Everything()))
 
 
 def test_imports_stay_light() -> None:

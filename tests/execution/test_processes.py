@@ -14,7 +14,7 @@ import mpibatch
 from mpibatch.execution.messages import Joined
 from mpibatch.types import Cause
 from tests.execution.cage import Cage, quick
-from tests.processes import marked, none_left
+from tests.processes import command, marked, none_left
 
 ROOT = Path(mpibatch.__file__).parents[1]
 
@@ -149,9 +149,11 @@ def test_a_script_finds_signals_as_python_leaves_them(name: str, tmp_path: Path)
 RANK = """
 import sys, time
 from pathlib import Path
+from mpibatch.execution.guardian import PR_SET_CHILD_SUBREAPER, prctl
 from tests.execution.cage import Cage, quick
 from tests.execution.test_processes import DAEMON
 
+prctl(PR_SET_CHILD_SUBREAPER, 1)  # as every rank does
 script = DAEMON + "\\ndef run(mini_batch):\\n    daemonize()\\n    time.sleep(1000)"
 if sys.argv[2] == "once":  # the second executor does no harm
     script = DAEMON + (
@@ -183,6 +185,7 @@ class Rank:
         self.stdout = self.process.stdout
         self.mark = self.stdout.readline().strip()
         self.daemon = int(self.wait(lambda: (folder / "daemon.txt").exists() and (folder / "daemon.txt").read_text()))
+        self.wait(lambda: command(self.daemon).startswith("sleep"))
 
     def wait(self, condition: Callable[[], str | bool]) -> str:
         until = time.monotonic() + 20
@@ -191,9 +194,10 @@ class Rank:
             time.sleep(0.01)
         return str(met)
 
-    def find(self, what: str) -> int:
-        """The process of ours whose command line contains `what`."""
-        (found,) = [pid for pid in marked(self.mark) if what in Path(f"/proc/{pid}/cmdline").read_text()]
+    def find(self, place: int, what: str) -> int:
+        """The process of ours of which word number `place` of the command line ends with `what`."""
+        words = {pid: command(pid).split() for pid in marked(self.mark)}
+        (found,) = [pid for pid, said in words.items() if len(said) > place and said[place].endswith(what)]
         return found
 
     def close(self) -> None:
@@ -219,7 +223,7 @@ def test_a_killed_rank_leaves_nothing(name: str, rank: Rank) -> None:
 
 def test_a_rank_and_its_guardian_killed_together_leave_no_executor(rank: Rank) -> None:
     """The executor dies with its guardian; a daemon then has nobody left who would know of it."""
-    guardian, executor = rank.find("guardian.py"), rank.find("execution.child")
+    guardian, executor = rank.find(3, "guardian.py"), rank.find(4, "mpibatch.execution.child")
     os.kill(rank.process.pid, signal.SIGSTOP)
     os.kill(guardian, signal.SIGKILL)
     rank.process.kill()
@@ -232,8 +236,8 @@ def test_a_rank_and_its_guardian_killed_together_leave_no_executor(rank: Rank) -
 def test_a_killed_guardian_leaves_nothing_and_the_work_goes_on(tmp_path: Path) -> None:
     """The rank sweeps instead, daemons too; the mini-batch is charged a try, with what happened."""
     rank = Rank(tmp_path, "once")
-    executor = rank.find("execution.child")
-    os.kill(rank.find("guardian.py"), signal.SIGKILL)
+    executor = rank.find(4, "mpibatch.execution.child")
+    os.kill(rank.find(3, "guardian.py"), signal.SIGKILL)
     rank.wait(lambda: not {executor, rank.daemon} & set(marked(rank.mark)))
     attempt = rank.stdout.readline()
     assert "EXECUTOR_CRASH" in attempt

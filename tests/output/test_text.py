@@ -13,7 +13,7 @@ from mpibatch.output import open_encoder, open_writer
 from mpibatch.output.base import WrongReturn
 
 TEXT = open_encoder("out.txt", RowFormat())
-ALL = [open_encoder(f"out{suffix}", RowFormat()) for suffix in (".txt", ".csv")]
+ALL = [open_encoder(f"out{suffix}", RowFormat()) for suffix in (".txt", ".csv", ".jsonl", ".parquet")]
 ALL.append(open_encoder("out.txt", RowFormat(), OutputAction.SUMMARY_ONLY))
 
 

@@ -1,0 +1,110 @@
+"""A job checked as far as can be without running it: what `mpibatch validate` is about.
+
+    Job --one plan an input--> Checked: the plans, and warnings          all problems at once in one JobFileError
+
+A problem is what would stop a run before its end; a warning is what a run lives with.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from mpibatch.config.schema import Input, InputType, Job
+from mpibatch.datasets import open_dataset
+from mpibatch.datasets.base import Dataset
+from mpibatch.errors import InputError, JobFileError
+from mpibatch.runs.plan import Plan
+
+LOOKED_AT = 10_000  # files of an input that are looked at: on a network file system each is a round trip
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedInput:
+    """One input and its part of the plan; `first` is the global number of its first mini-batch."""
+
+    input: Input
+    dataset: Dataset
+    plan: Plan
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A job that can be run."""
+
+    job: Job
+    inputs: tuple[CheckedInput, ...]
+    warnings: tuple[str, ...]
+
+
+def check(job: Job, shown: str) -> Checked:
+    """Plans every input. Raises JobFileError for `shown`, the job file as the user wrote it, with all problems."""
+    problems: list[str] = []
+    warnings: list[str] = []
+    inputs: list[CheckedInput] = []
+    first = 0
+    for input in job.inputs:
+        try:
+            dataset = open_dataset(input, job.config.mini_batch_size, job.config.partition_keys)
+            plan = Plan.build([dataset], map)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        inputs.append(CheckedInput(input, dataset, plan, first))
+        first += plan.total
+    _look_at_files(job, inputs, problems, warnings)
+    _look_at_output(job, problems)
+    if problems:
+        raise JobFileError(shown, problems)
+    return Checked(job, tuple(inputs), tuple(warnings))
+
+
+def _look_at_files(job: Job, inputs: list[CheckedInput], problems: list[str], warnings: list[str]) -> None:
+    """Files that cannot be read would fail; more of them than are tolerated would abort the run."""
+    bad = 0
+    for checked in inputs:
+        if checked.input.type is not InputType.FILES:
+            continue
+        complaints = []
+        for path in islice(_files(checked), LOOKED_AT):
+            complaint = _complaint(path)
+            if complaint:
+                complaints.append(f"{path!r} {complaint}")
+        bad += len(complaints)
+        if complaints:
+            some = "; ".join(complaints[:3]) + ("; ..." if len(complaints) > 3 else "")
+            warnings.append(f"input {checked.input.name!r}: {len(complaints)} of its files cannot be read: {some}")
+    tolerated = job.config.error_threshold
+    if 0 <= tolerated < bad:
+        problems += warnings
+        problems.append(f"the run would be aborted: {bad} items would fail, and error_threshold is {tolerated}")
+
+
+def _files(checked: CheckedInput) -> Iterator[str]:
+    for batch in checked.plan.descriptors(0, min(checked.plan.total, LOOKED_AT)):
+        for item in checked.dataset.describe(batch.payload, None, batch.items):
+            if "://" not in item.item:
+                yield item.item
+
+
+def _complaint(path: str) -> str:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return "is a link that leads nowhere" if os.path.islink(path) else "does not exist"
+    except OSError as error:
+        return f"cannot be reached: {error.strerror}"
+    if stat.S_ISDIR(status.st_mode):
+        return "is a folder"
+    return "" if os.access(path, os.R_OK) else "may not be read by this user"
+
+
+def _look_at_output(job: Job, problems: list[str]) -> None:
+    parent = Path(job.output)
+    while not parent.exists() and parent != parent.parent:
+        parent = parent.parent
+    if not os.access(parent, os.W_OK | os.X_OK):
+        problems.append(f"output is {job.output!r}, but {str(parent)!r} is not writable for this user")

@@ -1,0 +1,42 @@
+"""The cluster of a test session: up when a first test asks, healed after each, taken down at the end.
+
+Where it cannot be had the tests skip with the reason; with MPIBATCH_REQUIRE_CLUSTER=1 they fail instead.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.slurm import Cluster, missing
+
+
+@pytest.fixture(scope="session")
+def session_cluster() -> Iterator[Cluster]:
+    reason = missing()
+    if reason is not None:
+        if os.environ.get("MPIBATCH_REQUIRE_CLUSTER") == "1":
+            pytest.fail(f"MPIBATCH_REQUIRE_CLUSTER=1, but {reason}", pytrace=False)
+        pytest.skip(reason)
+    cluster = Cluster()
+    cluster.up()
+    try:
+        yield cluster
+    finally:
+        cluster.down()
+
+
+@pytest.fixture
+def cluster(session_cluster: Cluster) -> Iterator[Cluster]:
+    """Three idle nodes and no job."""
+    yield session_cluster
+    session_cluster.reset()
+
+
+@pytest.fixture
+def shared(cluster: Cluster, request: pytest.FixtureRequest) -> Path:
+    """What tmp_path is elsewhere: an empty folder, here one that every node sees."""
+    folder = cluster.folder / "tests" / str(request.node.name)
+    folder.mkdir(parents=True)
+    return folder

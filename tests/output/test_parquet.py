@@ -1,0 +1,183 @@
+"""Parquet output: values, names, types survive; schemas widen or are refused; no file is left half made."""
+
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+
+from mpibatch.config.schema import RowFormat
+from mpibatch.output import open_encoder, open_writer, parquet
+from mpibatch.output.base import WrongReturn
+
+Point = namedtuple("Point", "x y")
+
+
+def written(folder: Path, *returned: Any, schema: dict[str, str] | None = None) -> Path:
+    """The file that these mini-batches make."""
+    fmt = RowFormat(schema=schema)
+    encoder = open_encoder("out.parquet", fmt)
+    writer: Any = open_writer("out.parquet", fmt)
+    settled: bytes | None = None
+    parts = []
+    for value in returned:
+        encoded = encoder.encode(value)
+        assert encoded.rows == len(value)
+        if encoded.rows:
+            settled = writer.settle(settled, encoded.schema)
+            assert settled is not None
+            parts.append((encoded.schema, encoded.data))
+    path = folder / "out.parquet"
+    writer.finalize(path, settled or b"", parts)
+    assert [entry.name for entry in folder.iterdir()] == ["out.parquet"]
+    return path
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    table: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return table
+
+
+@pytest.mark.parametrize(
+    ("returned", "expected"),
+    [
+        (["a", None], [{"value": "a"}, {"value": None}]),
+        ([1, 2.5], [{"value": 1.0}, {"value": 2.5}]),
+        ([(1, "x")], [{"0": 1, "1": "x"}]),
+        ([Point(1, 2)], [{"x": 1, "y": 2}]),
+        ([{"a": 1}, {"b": [1, 2]}], [{"a": 1, "b": None}, {"a": None, "b": [1, 2]}]),
+        ([np.array([1, 2])], [{"0": 1, "1": 2}]),
+        (np.array([1.5, np.nan]), [{"value": 1.5}, {"value": None}]),
+        (np.array([[1, 2]]), [{"0": 1, "1": 2}]),
+        (np.zeros((1, 1, 2), int), [{"0": [0, 0]}]),
+        (pd.Series(["u"], name="s"), [{"s": "u"}]),
+        (pd.DataFrame({"a": [1], 5: ["x"]}), [{"a": 1, "5": "x"}]),
+        (["\udcff"], [{"value": "\\udcff"}]),
+    ],
+)
+def test_row_forms(tmp_path: Path, returned: Any, expected: list[dict[str, Any]]) -> None:
+    """The table of the module's documentation."""
+    assert rows(written(tmp_path, returned)) == expected
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    """Strings, categories, times, nulls, nested lists and dicts come back as they were."""
+    frame = pd.DataFrame(
+        {
+            "text": ["a\n\u20ac", ""],
+            "when": pd.to_datetime(["2020-01-02 03:04:05.000006", "2021-01-01 00:00:00.0"]),
+            "zone": pd.to_datetime(["2020-01-02", "NaT"], utc=True),
+            "gap": [0.1, None],
+            "kind": pd.Categorical(["u", "v"]),
+            "small": np.array([1, 2], dtype=np.int8),
+            "flag": [True, False],
+        }
+    )
+    back = pd.read_parquet(written(tmp_path, frame[:1], frame[1:]))
+    assert_frame_equal(back, frame)
+    nested = [{"list": [[1], []], "dict": {"a": 1, "b": None}}, {"list": [], "dict": {"a": 2, "b": "x"}}]
+    assert rows(written(tmp_path, nested[:1], nested[1:])) == nested
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.lists(st.none() | st.integers(-9, 9) | st.floats(-9, 9)), max_size=6), st.integers(1, 10))
+def test_schemas_widen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: list[list[Any]], group: int
+) -> None:
+    """Null to any type, integers to floats, wherever the wider one comes; row groups of any size."""
+    monkeypatch.setattr(parquet, "ROW_GROUP", group)
+    path = written(tmp_path, *batches)
+    values = [value for batch in batches for value in batch]
+    assert [row["value"] for row in rows(path)] == values
+    metadata = pq.read_metadata(path)
+    sizes = [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
+    assert all(size == group for size in sizes[:-1])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fits"),
+    [
+        ([{"a": 1, "b": 2}], [{"b": 1, "a": 2}], True),
+        ([{"a": None}], [{"a": [1]}], True),
+        ([{"a": [1]}], [{"a": [0.5]}], True),
+        ([{"a": 1}], [{"a": "x"}], False),
+        ([{"a": 1}], [{"a": 1, "b": 2}], False),
+        ([{"a": True}], [{"a": 1}], False),
+        (np.array([1], np.uint64), np.array([1], np.int64), False),
+    ],
+)
+def test_what_fits(first: Any, second: Any, fits: bool) -> None:
+    """A mini-batch that does not fit is refused with both schemas named."""
+    encoder = open_encoder("o.parquet", RowFormat())
+    writer: Any = open_writer("o.parquet", RowFormat())
+    one, two = encoder.encode(first).schema, encoder.encode(second).schema
+    assert (writer.settle(one, two) is not None) == fits
+    assert (writer.settle(two, one) is not None) == fits
+    text = writer.explain(one, two)
+    assert str(pa.ipc.read_schema(pa.py_buffer(one)).field(0).type) in text
+    if fits:
+        parts = [encoder.encode(first), encoder.encode([]), encoder.encode(second)]
+        joined = encoder.join(parts)
+        assert joined.rows == 2
+        assert joined.schema == writer.settle(one, two)
+    else:
+        with pytest.raises(WrongReturn, match="differ"):
+            encoder.join([encoder.encode(first), encoder.encode(second)])
+
+
+def test_schema_casts_and_selects(tmp_path: Path) -> None:
+    schema = {"n": "float64", "k": "category", "t": "timestamp[ms]"}
+    when = pd.Timestamp("2020-01-01")
+    path = written(tmp_path, [{"k": "u", "t": when, "n": 1, "more": 0}], [(2, "v", when)], schema=schema)
+    table = pq.read_table(path)
+    assert [str(kind) for kind in table.schema.types[::2]] == ["double", "timestamp[ms]"]
+    assert pa.types.is_dictionary(table.schema.field("k").type)
+    assert table.column("n").to_pylist() == [1.0, 2.0]
+    with pytest.raises(WrongReturn, match="missing"):
+        written(tmp_path, [{"n": 1}], schema=schema)
+    with pytest.raises(WrongReturn, match="'n' is no double"):
+        written(tmp_path, [{"n": "x", "k": "u", "t": when}], schema=schema)
+
+
+@pytest.mark.parametrize(
+    "returned", [[1, "x"], pd.DataFrame({"m": [1, "x"]}), pd.DataFrame([[1, 2]], columns=["a", "a"])]
+)
+def test_wrong_columns(tmp_path: Path, returned: Any) -> None:
+    """Columns of several types, or of one name, have no place in a Parquet file."""
+    with pytest.raises(WrongReturn):
+        written(tmp_path, returned)
+
+
+def test_nothing_returned(tmp_path: Path) -> None:
+    """A run without rows leaves a file that can be read."""
+    assert pq.read_table(written(tmp_path)).num_rows == 0
+    path = written(tmp_path, [], pd.DataFrame({"a": []}), schema={"a": "int64", "c": "category"})
+    assert pq.read_table(path).column_names == ["a", "c"]
+
+
+def test_long_rows_are_written_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded by bytes too."""
+    monkeypatch.setattr(parquet, "HELD", 1000)
+    path = written(tmp_path, *([["x" * 600]] * 5))
+    assert pq.ParquetFile(path).num_row_groups == 3
+
+
+def test_failure_leaves_nothing(tmp_path: Path) -> None:
+    writer: Any = open_writer("o.parquet", RowFormat())
+
+    def parts() -> Any:
+        encoded = open_encoder("o.parquet", RowFormat()).encode([1])
+        yield encoded.schema, encoded.data
+        raise OSError("log gone")
+
+    schema = open_encoder("o.parquet", RowFormat()).encode([1]).schema
+    with pytest.raises(OSError, match="log gone"):
+        writer.finalize(tmp_path / "o.parquet", schema, parts())
+    assert list(tmp_path.iterdir()) == []
