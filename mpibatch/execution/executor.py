@@ -157,6 +157,8 @@ class Executor:
                 self._buffer += data
                 if len(data) < READ_BYTES // 16 or len(self._buffer) > 4 * READ_BYTES:
                     break
+        if not _begins_whole(self._buffer):
+            return Arrived(b"", [])  # without a copy at each look, since a frame may be very large
         data = bytes(self._buffer)
         frames: list[tuple[int, int, int]] = []
         size, position, header, unpack_from = len(data), 0, FRAME.size, FRAME.unpack_from
@@ -234,6 +236,11 @@ class Executor:
         self._control.close()
         os.close(self._results)
         self.slot.close()
+
+
+def _begins_whole(data: bytearray) -> bool:
+    """Whether the first frame is all there."""
+    return len(data) >= FRAME.size and len(data) >= FRAME.size + FRAME.unpack_from(data)[1]
 
 
 def _widen(pipe: int) -> None:
