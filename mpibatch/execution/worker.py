@@ -34,7 +34,7 @@ from mpibatch.execution.messages import (
 )
 from mpibatch.execution.parts import Parts, schema_id
 from mpibatch.execution.protocol import FrameType, Task
-from mpibatch.execution.watchdog import Overrun, TimeLimits, Watchdog
+from mpibatch.execution.watchdog import AT_WORK, Attention, Overrun, TimeLimits, Watchdog
 from mpibatch.output.base import Encoded, Encoder
 from mpibatch.types import ATTEMPT, Cause, Failure, Phase, decode_failures, encode_failures
 
@@ -42,7 +42,6 @@ logger = logging.getLogger(__name__)
 
 INDEX = struct.Struct("<q")  # the first field of an ATTEMPT record
 ATTEMPT_FRAME = int(FrameType.ATTEMPT)
-AT_WORK = (Phase.LOAD, Phase.RUN, Phase.ENCODE)
 STARTS_IN_VAIN = 3  # in a row, before the rank retires
 
 
@@ -80,6 +79,7 @@ class Worker:
         self._drain_until: float | None = None
         self._leaving = False
         self._over = False
+        self._attention = Attention(settings.limits.load, time.monotonic())
         self._executor: Executor | None = None
         self._watchdog: Watchdog | None = None
         self._start()
@@ -127,6 +127,8 @@ class Worker:
                 self._retire_stuck(executor)
             elif self._drain_until is not None and time.monotonic() > self._drain_until and self._outstanding:
                 executor.kill("the run is stopping and its grace is over")
+            elif self._attention.is_over(executor.slot.read, bool(self._ready and self._outstanding), time.monotonic()):
+                executor.kill("it has not taken the next mini-batch for load_timeout (was it stopped by a signal?)")
         self._fill()
         return self._take_reports()
 
@@ -309,7 +311,15 @@ class Worker:
         ):
             self._end()
         else:
+            self._start_again()
+
+    def _start_again(self) -> None:
+        try:
             self._start()
+        except OSError as error:  # the run directory is gone or full, or there is no room for a process
+            text = f"no executor can be started any more: {error}"
+            self._reports.append(Retired(Failure("init", text, rank=self._settings.rank, host=self._settings.host)))
+            self._end()
 
     def _may_be_replaced(self) -> bool:
         recycle = self._settings.recycle

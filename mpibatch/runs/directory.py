@@ -1,5 +1,6 @@
 """The run directory: where each file of a run is, and how a small one is replaced without ever being half there."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -64,16 +65,24 @@ class RunDirectory:
 
 def create(parent: Path) -> RunDirectory:
     """A fresh `<UTC time>-<short id>` below `parent`, and `latest` pointing to it."""
-    name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
-    directory = create_at(parent / name)
-    link = parent / f".latest-{secrets.token_hex(4)}"
-    try:
-        link.symlink_to(name)
-        link.replace(parent / "latest")
-    except OSError:
-        # a file system without links, or a folder called `latest`: the run is no worse for it
-        link.unlink(missing_ok=True)
+    directory = create_at(parent / fresh_name())
+    point_latest_at(directory.path)
     return directory
+
+
+def fresh_name() -> str:
+    """`<UTC time>-<short id>`: sorts by age, and no two runs share one."""
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
+
+
+def point_latest_at(path: Path) -> None:
+    """`latest` beside the run directory `path`; the run is no worse where there can be none."""
+    link = path.with_name(f".latest-{secrets.token_hex(4)}")
+    try:
+        link.symlink_to(path.name)
+        link.replace(path.with_name("latest"))
+    except OSError:  # a file system without links, or a folder called `latest`
+        link.unlink(missing_ok=True)
 
 
 def create_at(path: Path) -> RunDirectory:
@@ -92,11 +101,28 @@ def create_at(path: Path) -> RunDirectory:
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Replaces `path` atomically: readers see the old text or the new one. Raises OSError."""
+    """Replaces `path` atomically: readers see the old text or the new one. Raises RunDirectoryError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-    temporary.write_bytes(text.encode("utf-8", "backslashreplace"))  # bytes of a path that are no UTF-8 become escapes
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))  # of a path that is no UTF-8: escapes
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> RunDirectoryError:
+    """What to tell of a file in a run directory that could not be written."""
+    if not path.parent.exists():
+        return RunDirectoryError(
+            f"{path.parent} is gone: it was deleted, or its file system is away, while the run was at work"
+        )
+    return RunDirectoryError(
+        f"cannot write {path}: {error.strerror or error}. The results log has all that was done before: make room, or "
+        "make it writable, then go on with `mpibatch resume`."
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:
