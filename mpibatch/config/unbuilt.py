@@ -18,8 +18,7 @@ def refuse_unbuilt(job: Job, shown: str) -> Job:
 
 
 def _unbuilt(job: Job) -> Iterator[str]:
-    config = job.config
-    if config.mini_batch_count is not None:
+    if job.config.mini_batch_count is not None:
         yield "parallel_run_config.mini_batch_count"
     for side_input in job.side_inputs:
         if side_input.stage is Stage.NODE:

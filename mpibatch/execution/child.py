@@ -33,6 +33,7 @@ from mpibatch.output import open_encoder
 from mpibatch.output.base import Encoded, Encoder, WrongReturn
 from mpibatch.types import ATTEMPT, UNKNOWN, Cause, Failure, Flag, Phase, encode_failures
 
+NO_ROWS = Encoded(0, b"")
 LARGEST_PACKET_READ = 1 << 20
 
 
@@ -54,6 +55,7 @@ class Executor:
             job.config.append_row_file_name, job.config.append_row_format, job.config.output_action
         )
         self._schemas: dict[bytes, int] = {b"": 0}
+        self._limit = job.config.run_invocation_timeout
         self._script: EntryScript | None = None
 
     def prepare(self) -> bool:
@@ -93,7 +95,7 @@ class Executor:
         began = slot.begin(batch.index, task.first, task.last, batch.items)
         started = time.time()
         items, ran, encoding, flags = batch.items, began, began, 0
-        cause, encoded, failure = Cause.SUCCEEDED, Encoded(0, b""), b""
+        cause, encoded, failure = Cause.SUCCEEDED, NO_ROWS, b""
         try:
             loaded = self._load(task)
             items = loaded.items
@@ -101,7 +103,7 @@ class Executor:
             ran = encoding = slot.enter(Phase.RUN)
             returned = self._run(task, loaded.value)
             encoding = slot.enter(Phase.ENCODE)
-            if encoding - ran > self._spec.job.config.run_invocation_timeout:
+            if encoding - ran > self._limit:
                 raise _Overrun
             encoded = self._encoder.encode(returned)
             if encoded.rows < items:
@@ -112,7 +114,7 @@ class Executor:
             if encoding == ran:
                 encoding = time.monotonic()
             cause, failure = self._explain(error, task, encoding - ran)
-            encoded = Encoded(0, b"")
+            encoded = NO_ROWS
             if cause is Cause.LOAD_ERROR and items == UNKNOWN:
                 items = self._count(task)
                 flags = Flag.ESTIMATED

@@ -17,9 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from mpibatch.execution import guardian
-from mpibatch.execution.protocol import FRAME, LARGEST_PACKET, FrameType, Task, pack, spill_path, unpack
+from mpibatch.execution.protocol import FRAME, LARGEST_PACKET, Task, pack, spill_path, unpack
 from mpibatch.execution.slot import Slot
 from mpibatch.execution.spec import DUMP_SIGNAL, ExecutorSpec
 
@@ -36,6 +37,13 @@ class Descriptors:
     queue: int
     results: int
     slot: int
+
+
+class Arrived(NamedTuple):
+    """What was read: `frames` are {FrameType, start of the body, end of the body} within `data`."""
+
+    data: bytes
+    frames: list[tuple[int, int, int]]
 
 
 class Life(Enum):
@@ -147,29 +155,30 @@ class Executor:
         """For select: readable when there is something to read."""
         return [self._results, self._control.fileno()] if self.life is Life.RUNNING else []
 
-    def read(self) -> list[tuple[FrameType, memoryview]]:
-        """All frames that have arrived whole; the bytes stay valid."""
+    def read(self) -> "Arrived":
+        """All frames that have arrived whole."""
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._results, READ_BYTES):
                 self._buffer += data
                 if len(data) < READ_BYTES // 16 or len(self._buffer) > 4 * READ_BYTES:
                     break
-        return self._frames()
-
-    def _frames(self) -> list[tuple[FrameType, memoryview]]:
-        frames: list[tuple[FrameType, memoryview]] = []
-        size, position, header = len(self._buffer), 0, FRAME.size
-        data = memoryview(bytes(self._buffer)) if size else memoryview(b"")
+        data = bytes(self._buffer)
+        frames: list[tuple[int, int, int]] = []
+        size, position, header, unpack_from = len(data), 0, FRAME.size, FRAME.unpack_from
         while position + header <= size:
-            kind, length = FRAME.unpack_from(data, position)
+            kind, length = unpack_from(data, position)
             end = position + header + length
             if end > size:
                 break
-            frames.append((kind, data[position + header : end]))
+            frames.append((kind, position + header, end))
             position = end
-        if position:
-            del self._buffer[:position]
-        return frames
+        del self._buffer[:position]
+        return Arrived(data, frames)
+
+    @property
+    def spilling(self) -> bool:
+        """Whether there are tasks to `forget`."""
+        return bool(self._spilled)
 
     # -- life
 

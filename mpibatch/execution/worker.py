@@ -9,6 +9,7 @@ No MPI in here: rank 0 owns one directly, the other ranks own theirs between two
 """
 
 import logging
+import struct
 import time
 from collections import deque
 from collections.abc import Callable
@@ -33,13 +34,14 @@ from mpibatch.execution.messages import (
 )
 from mpibatch.execution.parts import Parts, schema_id
 from mpibatch.execution.protocol import FrameType, Task
-from mpibatch.execution.watchdog import Overrun, TimeLimits, Watchdog
+from mpibatch.execution.watchdog import AT_WORK, Attention, Overrun, TimeLimits, Watchdog
 from mpibatch.output.base import Encoded, Encoder
 from mpibatch.types import ATTEMPT, Cause, Failure, Phase, decode_failures, encode_failures
 
 logger = logging.getLogger(__name__)
 
-AT_WORK = (Phase.LOAD, Phase.RUN, Phase.ENCODE)
+INDEX = struct.Struct("<q")  # the first field of an ATTEMPT record
+ATTEMPT_FRAME = int(FrameType.ATTEMPT)
 STARTS_IN_VAIN = 3  # in a row, before the rank retires
 
 
@@ -65,8 +67,8 @@ class Worker:
         self._parts: Parts | None = None
         self._schemas: dict[int, bytes] = {0: b""}
         self._reports: list[Report] = []
-        self._records: list[bytes | memoryview] = []
-        self._data: list[bytes | memoryview] = []
+        self._records: list[bytes] = []
+        self._data: list[bytes] = []
         self._ready = False
         self._joined = False
         self._in_vain = 0
@@ -77,6 +79,7 @@ class Worker:
         self._drain_until: float | None = None
         self._leaving = False
         self._over = False
+        self._attention = Attention(settings.limits.load, time.monotonic())
         self._executor: Executor | None = None
         self._watchdog: Watchdog | None = None
         self._start()
@@ -124,6 +127,8 @@ class Worker:
                 self._retire_stuck(executor)
             elif self._drain_until is not None and time.monotonic() > self._drain_until and self._outstanding:
                 executor.kill("the run is stopping and its grace is over")
+            elif self._attention.is_over(executor.slot.read, bool(self._ready and self._outstanding), time.monotonic()):
+                executor.kill("it has not taken the next mini-batch for load_timeout (was it stopped by a signal?)")
         self._fill()
         return self._take_reports()
 
@@ -204,32 +209,39 @@ class Worker:
     # -- results
 
     def _read(self, executor: Executor) -> None:
-        for kind, body in executor.read():
-            if kind == FrameType.ATTEMPT:
-                self._attempt(executor, body)
-            elif kind == FrameType.SCHEMA:
-                self._schema(int.from_bytes(body[:4], "little"), bytes(body[4:]))
-            elif kind == FrameType.READY:
-                self._ready = True
-                if not self._joined:
-                    self._joined = True
-                    self._reports.append(Joined(time.monotonic() - executor.started))
+        arrived = executor.read()
+        data, outstanding = arrived.data, self._outstanding
+        for kind, start, end in arrived.frames:
+            if kind == ATTEMPT_FRAME:
+                index = INDEX.unpack_from(data, start)[0]
+                self._in_vain = 0
+                if executor.spilling:
+                    executor.forget(index)
                 if self._parts is not None:
-                    self._next_part()
-            elif kind == FrameType.REFUSED:
-                self._refused = decode_failures(bytes(body))[0]
+                    self._part_ended(data[start:end])
+                elif outstanding.pop(index, None) is not None:
+                    self._note(data[start : start + ATTEMPT.size], data[start + ATTEMPT.size : end])
+            else:
+                self._hear(FrameType(kind), data[start:end], executor)
 
-    def _attempt(self, executor: Executor, body: memoryview) -> None:
-        index = int.from_bytes(body[:8], "little", signed=True)
-        self._in_vain = 0
-        executor.forget(index)
-        if self._parts is None:
-            if self._outstanding.pop(index, None) is not None:
-                self._note(body[: ATTEMPT.size], body[ATTEMPT.size :])
-            return
+    def _hear(self, kind: FrameType, body: bytes, executor: Executor) -> None:
+        if kind is FrameType.SCHEMA:
+            self._schema(int.from_bytes(body[:4], "little"), body[4:])
+        elif kind is FrameType.READY:
+            self._ready = True
+            if not self._joined:
+                self._joined = True
+                self._reports.append(Joined(time.monotonic() - executor.started))
+            if self._parts is not None:
+                self._next_part()
+        elif kind is FrameType.REFUSED:
+            self._refused = decode_failures(body)[0]
+
+    def _part_ended(self, body: bytes) -> None:
+        assert self._parts is not None
         _, _, succeeded, row_bytes, _, schema, _, cause, *_, load, run, encode = ATTEMPT.unpack_from(body)
-        rows = Encoded(succeeded, bytes(body[ATTEMPT.size : ATTEMPT.size + row_bytes]), self._schemas[schema])
-        failure = bytes(body[ATTEMPT.size + row_bytes :])
+        rows = Encoded(succeeded, body[ATTEMPT.size : ATTEMPT.size + row_bytes], self._schemas[schema])
+        failure = body[ATTEMPT.size + row_bytes :]
         self._parts.ended(Cause(cause), succeeded, load + run + encode, rows, failure)
         self._next_part()
 
@@ -238,7 +250,7 @@ class Worker:
         self._flush()
         self._reports.append(SchemaSeen(id, schema))
 
-    def _note(self, record: bytes | memoryview, data: bytes | memoryview) -> None:
+    def _note(self, record: bytes, data: bytes) -> None:
         self._records.append(record)
         self._data.append(data)
 
@@ -299,7 +311,15 @@ class Worker:
         ):
             self._end()
         else:
+            self._start_again()
+
+    def _start_again(self) -> None:
+        try:
             self._start()
+        except OSError as error:  # the run directory is gone or full, or there is no room for a process
+            text = f"no executor can be started any more: {error}"
+            self._reports.append(Retired(Failure("init", text, rank=self._settings.rank, host=self._settings.host)))
+            self._end()
 
     def _may_be_replaced(self) -> bool:
         recycle = self._settings.recycle

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -59,6 +60,28 @@ def find_mpi(env: Mapping[str, str]) -> Mpi:
     )
 
 
+class Finding:
+    """`find_mpi` under way in another thread, which mostly waits for processes. For a caller with something to do."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._found: Mpi | UsageError | None = None
+        self._thread = threading.Thread(target=self._find, args=(dict(env),), daemon=True)
+        self._thread.start()
+
+    def result(self) -> Mpi:
+        """What find_mpi returns, or raises."""
+        self._thread.join()
+        if isinstance(self._found, Mpi):
+            return self._found
+        raise self._found or UsageError("the search for MPI ended without a result")
+
+    def _find(self, env: Mapping[str, str]) -> None:
+        try:
+            self._found = find_mpi(env)
+        except UsageError as error:
+            self._found = error
+
+
 def library_version(env: Mapping[str, str]) -> str:
     """The first line of what the MPI library calls itself. Raises UsageError where mpi4py loads none."""
     probe = subprocess.run(
@@ -87,7 +110,10 @@ def candidates(env: Mapping[str, str]) -> Iterator[str]:
 
 
 def launcher_family(mpirun: str, env: Mapping[str, str]) -> Family | None:
-    """Whose launcher this is, by what it answers to --version."""
+    """Whose launcher this is: by a program that only that MPI installs beside it, else by its answer to --version."""
+    for family, program in _NEIGHBOURS.items():
+        if os.path.exists(os.path.join(os.path.dirname(os.path.realpath(mpirun)), program)):
+            return family
     try:
         answer = subprocess.run(
             [mpirun, "--version"], env=dict(env), capture_output=True, text=True, check=False, timeout=20
@@ -95,12 +121,10 @@ def launcher_family(mpirun: str, env: Mapping[str, str]) -> Family | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     text = answer.stdout + answer.stderr
-    for family, marks in _MARKS.items():
-        if any(mark in text for mark in marks):
-            return family
-    return None
+    return next((family for family, marks in _MARKS.items() if any(mark in text for mark in marks)), None)
 
 
+_NEIGHBOURS = {Family.OPEN_MPI: "ompi_info", Family.INTEL: "impi_info", Family.MPICH: "mpichversion"}
 _MARKS = {
     Family.OPEN_MPI: ("Open MPI", "OpenRTE", "prterun", "PRTE"),
     Family.INTEL: ("Intel(R) MPI",),

@@ -73,6 +73,9 @@ def serve(transport: Transport, worker: Worker, signals: Signals, rank_timeout: 
         orders = transport.receive()
         for _, order in orders:
             hearing.heard(0)
+            if isinstance(order, CallOff):  # rank 0 could not begin after all
+                worker.kill()
+                return trusted
             trusted &= not (isinstance(order, Leave) and order.abrupt)
             worker.handle(order)
         reports = worker.poll()
