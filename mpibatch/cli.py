@@ -60,8 +60,7 @@ def run(
     def opening() -> "Opened":
         from mpibatch.runs.record import Opened, Wishes, begin_or_go_on
 
-        job = job_in(job_file, sets)
-        job = job if output is None else replace(job, output=str(output.absolute()))
+        job = redirected(job_in(job_file, sets), output)
         return Opened(*begin_or_go_on(job, run_dir), Wishes(accept_changed=accept_changed_inputs))
 
     return start(opening, ranks, restarts)
@@ -99,17 +98,20 @@ def start(opening: "Callable[[], Opened]", ranks: int | None, restarts: int) -> 
     from mpibatch.placement.ranks import wanted_ranks
     from mpibatch.placement.variables import launched_by
 
-    if launched_by(os.environ) is not None:
+    launcher = launched_by(os.environ)
+    if launcher is not None:
         from mpibatch.mpi.session import run_rank
 
-        return run_rank(opening, os.environ)
+        size = launcher.size
+        return run_rank(lambda: warned(opening(), size or ranks or 1, ranks), os.environ)
     if ranks != 1:
         from mpibatch.launching.launch import launch
         from mpibatch.launching.mpi import Finding
 
         finding = Finding(os.environ)  # other processes look for MPI while this one reads the job
         opened = opening()
-        ranks = ranks or wanted_ranks(opened.job.config, os.environ).total
+        asked, ranks = ranks, ranks or wanted_ranks(opened.job.config, os.environ).total
+        warned(opened, ranks, asked)
         if ranks > 1:
             return launch(opened.directory, opened.wishes, finding.result(), ranks, restarts, os.environ)
     else:
@@ -117,6 +119,59 @@ def start(opening: "Callable[[], Opened]", ranks: int | None, restarts: int) -> 
     from mpibatch.mpi.session import run_rank
 
     return run_rank(lambda: opened, os.environ)
+
+
+def warned(opened: "Opened", ranks: int, asked: int | None) -> "Opened":
+    """The same; the user is told where what was asked for and what there is disagree."""
+    from mpibatch.placement.ranks import disagreements
+
+    for line in disagreements(ranks, asked, opened.job.config, os.environ):
+        click.echo(f"mpibatch: warning: {line}", err=True)
+    return opened
+
+
+@commands.command(short_help="Write a batch script for Slurm and submit it.")
+@job_file
+@sets
+@click.option("--output", type=click.Path(path_type=Path), help="Parent of the run directory, in place of `output`.")
+@click.option("--run-dir", type=click.Path(path_type=Path), help="The run directory itself; gone on with if begun.")
+@click.option("--nodes", type=click.IntRange(min=1), help="Nodes [default: node_count].")
+@click.option("--time", help="Time limit, such as 30 (minutes) or 2:00:00; the run stops before it and is requeued.")
+@click.option("--partition", help="Partition.")
+@click.option("--account", help="Account.")
+@click.option("--qos", help="Quality of service.")
+@click.option("--memory", help="Memory of each node, such as 16G.")
+@click.option("--gpus", help="GPUs of each node: 2, or with their type a100:2.")
+@click.option("--constraint", help="Features that the nodes must have.")
+@click.option("--mail", help="Address that is told when the job ends or fails.")
+@click.option("--option", "extra", metavar="TEXT", multiple=True, help="More for sbatch, such as --option=--nice=10.")
+@click.option("--module", "modules", multiple=True, help="Loaded in the job with `module load`.")
+@click.option("--setup", metavar="COMMAND", multiple=True, help="Run in the job's shell before the program.")
+@click.option("--prefix", metavar="WORDS", help='Put before the program: "srun --mpi=pmix apptainer exec image.sif".')
+@click.option("--python", help="The interpreter that has mpibatch, if not this one; for instance in a container.")
+@click.option("--dry-run", is_flag=True, help="Print the batch script, submit nothing.")
+@click.option("--wait", is_flag=True, help="Follow the job to its end, requeues included; exit with the run's status.")
+def submit(
+    job_file: Path,
+    sets: tuple[str, ...],
+    output: Path | None,
+    run_dir: Path | None,
+    dry_run: bool,
+    wait: bool,
+    **options: Any,
+) -> int:
+    """Write a batch script for Slurm and submit it; prints the job's id and the run directory.
+
+    A run that stops early goes back into the queue, and goes on where it stopped.
+    """
+    from mpibatch.launching.batch_script import render
+    from mpibatch.launching.submission import draft, hand_over
+
+    submission = draft(redirected(job_in(job_file, sets), output), sets, run_dir, options)
+    if dry_run:
+        click.echo(render(submission), nl=False)
+        return ExitStatus.COMPLETE
+    return hand_over(submission, wait, click.echo)
 
 
 @commands.command()
@@ -190,6 +245,11 @@ def job_in(path: Path, sets: tuple[str, ...]) -> "Job":
     from mpibatch.config.unbuilt import refuse_unbuilt
 
     return refuse_unbuilt(load_job(path, sets), str(path))
+
+
+def redirected(job: "Job", output: Path | None) -> "Job":
+    """The job with another parent of its run directories, if one is given."""
+    return job if output is None else replace(job, output=str(output.absolute()))
 
 
 def main() -> NoReturn:

@@ -6,7 +6,6 @@ be mistaken for its successor's. Reading and writing never block. `kill` may be 
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -249,34 +248,6 @@ def _scratch_folder(environment: Mapping[str, str]) -> "tempfile.TemporaryDirect
     return tempfile.TemporaryDirectory(
         prefix="mpibatch-", dir=parent if os.path.isdir(parent) else None, ignore_cleanup_errors=True
     )
-
-
-def explain_status(status: int | None) -> str:
-    """What a wait status says to a user, with the likely cause."""
-    if status is None:
-        return "was lost together with its guardian process (killed from outside, or out of memory?)"
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        try:
-            name = signal.Signals(number).name
-        except ValueError:
-            name = f"signal {number}"
-        return f"was ended by {name}{_LIKELY.get(name, '')}"
-    code = os.WEXITSTATUS(status)
-    return f"ended by itself with exit status {code} (the script, or a library in it, called os._exit or exit)"
-
-
-_LIKELY = {
-    "SIGKILL": " (most often the out-of-memory killer: see dmesg, or ask for more memory; or somebody's kill -9)",
-    "SIGSEGV": " (a bug in a native library that the script uses; its stack is in the rank's stderr file)",
-    "SIGBUS": " (a file mapped into memory became shorter, or /dev/shm is full)",
-    "SIGABRT": " (a native library gave up; its last words are in the rank's stderr file)",
-    "SIGFPE": " (a division by zero in a native library)",
-    "SIGILL": " (a native library built for another processor)",
-    "SIGTERM": " (somebody ended it)",
-    "SIGXCPU": " (a CPU time limit: ulimit -t)",
-    "SIGXFSZ": " (a file size limit: ulimit -f)",
-}
 
 
 def _widen(pipe: int) -> None:

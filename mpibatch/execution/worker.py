@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
-from mpibatch.execution.executor import Executor, Life, explain_status
+from mpibatch.execution import blame
+from mpibatch.execution.executor import Executor, Life
 from mpibatch.execution.messages import (
     Drain,
     GiveBack,
@@ -288,7 +289,7 @@ class Worker:
         expected = self._leaving or (self._may_be_replaced() and executor.status == 0)
         reading = executor.slot.read()
         if self._outstanding or not expected:
-            logger.info("executor %s %s", executor.pid, executor.why_killed or explain_status(executor.status))
+            logger.info("executor %s %s", executor.pid, executor.why_killed or blame.explain_status(executor.status))
         if self._parts is None:
             for task in reversed(unbegun):
                 self._backlog.appendleft(self._outstanding.pop(task.mini_batch.index))
@@ -331,20 +332,9 @@ class Worker:
     def _charge(self, granted: Task, executor: Executor, items: int, seconds: float, phase: Phase) -> None:
         """The mini-batch in the slot of a dead executor has had an attempt."""
         self._in_vain = 0
-        overrun, index = self._overrun, granted.mini_batch.index
-        if overrun is not None and overrun.index == index:
-            cause = Cause.TIMEOUT if overrun.phase is Phase.RUN else Cause.LOAD_ERROR
-            text = f"{overrun} on rank {self._settings.rank} ({self._settings.host}); its stacks are in the stderr file"
-        else:
-            cause = Cause.EXECUTOR_CRASH
-            doing = {Phase.LOAD: "loading", Phase.RUN: "in run() of"}.get(phase, "encoding the rows of")
-            text = (
-                f"the executor of rank {self._settings.rank} on {self._settings.host}, {doing} mini-batch {index}, "
-                f"{explain_status(executor.status)}"
-            )
-        failure = Failure(
-            cause.name.lower(), text, rank=self._settings.rank, tries=granted.tries, host=self._settings.host
-        )
+        index = granted.mini_batch.index
+        rank, host = self._settings.rank, self._settings.host
+        cause, failure = blame.at_work(granted, self._overrun, executor.status, phase, rank, host)
         encoded = encode_failures([failure])
         if self._parts is not None:
             self._parts.ended(cause, 0, seconds, Encoded(0, b""), encoded)
@@ -363,7 +353,7 @@ class Worker:
         self._in_vain += 1
         failure = self._refused
         if failure is None:
-            text = executor.why_killed or f"the executor {explain_status(executor.status)}, not at any mini-batch"
+            text = executor.why_killed or f"the executor {blame.explain_status(executor.status)}, not at any mini-batch"
             failure = Failure("init", text, rank=self._settings.rank, host=self._settings.host)
         self._flush()
         last = self._in_vain >= STARTS_IN_VAIN

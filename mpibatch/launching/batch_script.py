@@ -27,6 +27,7 @@ NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 PLAIN = re.compile(r"[-A-Za-z0-9_@%+=:,./\[\]]+")
 GPUS = re.compile(r"([A-Za-z0-9_.-]+:)?([1-9][0-9]*)")
 TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
+NOTICE = 120
 KILLED_BY_USR1 = 128 + 10
 
 SCRIPT = """\
@@ -106,7 +107,7 @@ class Submission:
     prefix: tuple[str, ...] = ()
     python: str = field(default_factory=lambda: sys.executable)
     sets: tuple[str, ...] = ()
-    notice: int = 120
+    notice: int = NOTICE
     requeues: int = 100
 
     def __post_init__(self) -> None:
@@ -135,11 +136,16 @@ class Submission:
         return Path(self.run_dir) / "logs"
 
     @property
+    def gpus_per_node(self) -> int:
+        """0 where none are asked for."""
+        return 0 if self.gpus is None else int(self.gpus.rpartition(":")[2])
+
+    @property
     def tasks_per_node(self) -> int | None:
         """None where only the allocation will tell: "auto" without GPUs."""
         if self.processes_per_node is not None or self.gpus is None:
             return self.processes_per_node
-        return int(self.gpus.rpartition(":")[2]) * self.processes_per_gpu
+        return self.gpus_per_node * self.processes_per_gpu
 
 
 def options(submission: Submission) -> list[str]:

@@ -22,12 +22,12 @@ from mpibatch.errors import ExitStatus, UsageError
 from mpibatch.execution import guardian
 from mpibatch.launching.mpi import Family, Mpi, find_mpi, start_words
 from mpibatch.placement import gpus
+from mpibatch.placement.fit import SRUN_TYPE, misfit
 from mpibatch.placement.place import allowed_cores
 from mpibatch.placement.variables import launched_by
 
 TRY_SECONDS = 60
 ASK_SECONDS = 20
-SRUN_TYPE = {Family.OPEN_MPI: "pmix", Family.MPICH: "pmi2", Family.INTEL: "pmi2"}
 
 
 class Verdict(StrEnum):
@@ -59,7 +59,7 @@ def examine(env: Mapping[str, str], try_it: bool) -> list[Finding]:
         findings.append(Finding(Verdict.FINE, "MPI", f"{_short(mpi.version)}, through mpi4py {_installed('mpi4py')}"))
         findings.append(Finding(Verdict.FINE, "launcher", f"{mpi.mpirun}, of the same MPI"))
         findings.append(_ulfm(mpi, env))
-    findings += [_rank_of(env), *_machine(env), *_slurm(mpi, env), *_kernel()]
+    findings += [_rank_of(mpi, env), *_machine(env), *_slurm(mpi, env), *_kernel()]
     if try_it and mpi is not None:
         findings.append(_try(mpi, env))
     return findings
@@ -100,7 +100,7 @@ def _ulfm(mpi: Mpi, env: Mapping[str, str]) -> Finding:
     topic = "lost ranks"
     if mpi.family is Family.OPEN_MPI:
         # a launcher that does not know the option says so and fails
-        words = start_words(mpi, 1, several_hosts=False)
+        words = start_words(mpi, 1)
         answer = _ask([words[0], "--with-ft", "ulfm", *words[1:], "true"], env)
         if answer.status == 0:
             return Finding(Verdict.FINE, topic, "mpirun knows --with-ft ulfm: ranks can outlive a lost one")
@@ -112,10 +112,13 @@ def _ulfm(mpi: Mpi, env: Mapping[str, str]) -> Finding:
     )
 
 
-def _rank_of(env: Mapping[str, str]) -> Finding:
+def _rank_of(mpi: Mpi | None, env: Mapping[str, str]) -> Finding:
     launcher = launched_by(env)
     if launcher is None:
         return Finding(Verdict.FINE, "started", "plainly: `mpibatch run` starts the ranks itself")
+    wrong = misfit(mpi.version, launcher, env) if mpi is not None else None
+    if wrong is not None:
+        return Finding(Verdict.BAD, "started", wrong)
     size = "an unknown number" if launcher.size is None else launcher.size
     return Finding(
         Verdict.NOTE,
@@ -194,7 +197,7 @@ def _feature(topic: str, use: Callable[[], object], mend: str) -> Finding:
 
 
 def _try(mpi: Mpi, env: Mapping[str, str]) -> Finding:
-    words = start_words(mpi, 2, several_hosts=False)
+    words = start_words(mpi, 2)
     answer = _ask([*words, sys.executable, "-P", "-m", "mpibatch.mpi.probe", "world"], env, TRY_SECONDS)
     ranks = sorted(re.findall(r"^rank \d+ of 2 on .*$", answer.text, re.MULTILINE))
     if answer.status == 0 and len(ranks) == 2:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from mpibatch.errors import TOLD, ExitStatus, RunDirectoryError
+from mpibatch.launching.hosts import allocated, spread_again, spread_over
 from mpibatch.launching.keeper import Kept
 from mpibatch.launching.mpi import Mpi, command
 from mpibatch.runs.directory import RunDirectory, read_json
@@ -33,14 +34,15 @@ _TOLD = {TOLD: ExitStatus.ERROR, ExitStatus.USAGE: ExitStatus.USAGE}  # rank 0 h
 def launch(
     directory: RunDirectory, wishes: Wishes, mpi: Mpi, ranks: int, restarts: int, env: Mapping[str, str]
 ) -> ExitStatus:
-    """Runs the run in `directory` with `ranks` ranks to its end; if it dies it is started again."""
-    several_hosts = int(env.get("SLURM_JOB_NUM_NODES", "1")) > 1
+    """Runs the run in `directory` to its end; if it dies it is started again, up to `restarts` times."""
+    nodes = allocated(env)
+    spread = first_spread = spread_over(ranks, nodes)
     again = replace(wishes, retry_failed=False)  # the log has a note of what is to be tried again
     barren = 0  # incarnations in a row that ended without a new record
     for incarnation in count():
         before, ended_before = recorded(directory), _mark(directory.summary)
         wished = wishes if incarnation == 0 else again
-        process = Kept(command(mpi, ranks, directory.path, wished, several_hosts), env)
+        process = Kept(command(mpi, ranks, directory.path, wished, spread), env)
         with _forwarding(process) as asked:
             returned = process.wait()
         status = judge(directory, returned, ended_before)
@@ -55,7 +57,13 @@ def launch(
         if asked or incarnation >= restarts or barren == BARREN:
             return ExitStatus.STOPPED if directory.plan.exists() else ExitStatus.ERROR
         time.sleep(min(2.0**incarnation, LONGEST_BACK_OFF))
-        print(f"mpibatch: starting again ({incarnation + 1} of {restarts} restarts)", file=sys.stderr, flush=True)
+        if first_spread is not None:
+            spread = spread_again(first_spread, nodes)
+            ranks = spread.ranks
+        where = f" on {', '.join(spread.hosts)}" if spread is not None and spread.hosts else ""
+        print(
+            f"mpibatch: starting again{where} ({incarnation + 1} of {restarts} restarts)", file=sys.stderr, flush=True
+        )
     raise AssertionError("unreachable")
 
 

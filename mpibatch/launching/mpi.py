@@ -16,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from mpibatch.errors import UsageError
+from mpibatch.launching.hosts import Spread
 from mpibatch.runs.record import Wishes
 
 
@@ -132,25 +133,31 @@ _MARKS = {
 }
 
 
-def command(mpi: Mpi, ranks: int, directory: Path, wishes: Wishes, several_hosts: bool) -> list[str]:
+def command(mpi: Mpi, ranks: int, directory: Path, wishes: Wishes, spread: Spread | None) -> list[str]:
     """The argv that starts `ranks` ranks of the run in `directory`."""
     rank = [sys.executable, "-P", "-m", "mpibatch.mpi", os.fspath(directory)]
     rank += ["--retry-failed"] * wishes.retry_failed + ["--accept-changed-inputs"] * wishes.accept_changed
-    return [*start_words(mpi, ranks, several_hosts), *rank]
+    return [*start_words(mpi, ranks, spread), *rank]
 
 
-def start_words(mpi: Mpi, ranks: int, several_hosts: bool) -> list[str]:
-    """The argv that starts `ranks` of whatever follows it."""
+def start_words(mpi: Mpi, ranks: int, spread: Spread | None = None) -> list[str]:
+    """The argv that starts `ranks` of whatever follows it, on this host or spread over an allocation's."""
     if mpi.family is not Family.OPEN_MPI:
-        return [mpi.mpirun, "-n", str(ranks)]
+        flags = [] if spread is None else ["-ppn", str(spread.per_node)]
+        if spread is not None and spread.hosts:
+            flags += ["-hosts", ",".join(spread.hosts)]
+        return [mpi.mpirun, *flags, "-n", str(ranks)]
     # cores are bound by mpibatch itself, and a rank on a busy core costs little
-    flags = ["--bind-to", "none", "--map-by", ":OVERSUBSCRIBE"]
+    where = "" if spread is None else f"ppr:{spread.per_node}:node"
+    flags = ["--bind-to", "none", "--map-by", f"{where}:OVERSUBSCRIBE"]
     if mpi.survives_losses:
         flags += ["--with-ft", "ulfm"]
     if os.geteuid() == 0:
         flags.append("--allow-run-as-root")
-    if not several_hosts:
+    if spread is None:
         flags += _local_only(os.environ)
+    elif spread.hosts:
+        flags += ["--host", ",".join(f"{host}:{spread.per_node}" for host in spread.hosts)]
     return [mpi.mpirun, *flags, "-n", str(ranks)]
 
 

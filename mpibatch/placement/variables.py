@@ -120,6 +120,11 @@ GPU_BINDINGS = ("SLURMD_TRES_BIND", "SLURM_TRES_BIND", "SLURM_GPU_BIND")
 BINDS_TO_TASKS = re.compile(r"(per_task|single|map_gpu):")
 
 
+# What Slurm says of an allocation, in the batch script and in its steps
+JOB_NODES = "SLURM_JOB_NUM_NODES"
+JOB_TASKS = "SLURM_NTASKS"
+
+
 @dataclass(frozen=True, slots=True)
 class Launcher:
     """Who started this process as a rank, and as which; None where the launcher does not say."""

@@ -65,16 +65,24 @@ class RunDirectory:
 
 def create(parent: Path) -> RunDirectory:
     """A fresh `<UTC time>-<short id>` below `parent`, and `latest` pointing to it."""
-    name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
-    directory = create_at(parent / name)
-    link = parent / f".latest-{secrets.token_hex(4)}"
-    try:
-        link.symlink_to(name)
-        link.replace(parent / "latest")
-    except OSError:
-        # a file system without links, or a folder called `latest`: the run is no worse for it
-        link.unlink(missing_ok=True)
+    directory = create_at(parent / fresh_name())
+    point_latest_at(directory.path)
     return directory
+
+
+def fresh_name() -> str:
+    """`<UTC time>-<short id>`: sorts by age, and no two runs share one."""
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
+
+
+def point_latest_at(path: Path) -> None:
+    """`latest` beside the run directory `path`; the run is no worse where there can be none."""
+    link = path.with_name(f".latest-{secrets.token_hex(4)}")
+    try:
+        link.symlink_to(path.name)
+        link.replace(path.with_name("latest"))
+    except OSError:  # a file system without links, or a folder called `latest`
+        link.unlink(missing_ok=True)
 
 
 def create_at(path: Path) -> RunDirectory:

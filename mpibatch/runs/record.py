@@ -105,7 +105,14 @@ def nothing_left(directory: RunDirectory, wishes: Wishes) -> str:
 
 
 def go_on(directory: RunDirectory, job: Job) -> Job:
-    """The recorded job with the settings of `job` that may change between incarnations; run.json is updated.
+    """`merged`, and run.json is updated."""
+    now = merged(directory, job)
+    _update(directory, now)
+    return now
+
+
+def merged(directory: RunDirectory, job: Job) -> Job:
+    """The recorded job with the settings of `job` that may change between incarnations.
 
     Raises UsageError where others differ: rows made with different settings would stand side by side.
     """
@@ -118,7 +125,6 @@ def go_on(directory: RunDirectory, job: Job) -> Job:
             f"{directory.path} was begun with other settings ({', '.join(_differences(alike, now))}), and rows made "
             "with both would stand side by side. Only these may change in a run that goes on: " + ", ".join(CHANGEABLE)
         )
-    _update(directory, now)
     return now
 
 

@@ -93,7 +93,7 @@ def test_a_job_is_followed_over_a_requeue(tmp_path: Path) -> None:
     (tmp_path / "summary.json").write_text('{"status": "completed"}')
     lines: list[str] = []
     naps: list[float] = []
-    ended = follow(7, tmp_path, report=lines.append, call=Slurm(*answers), sleep=naps.append, poll=3.0)
+    ended = follow(7, tmp_path, report=lines.append, call=Slurm(*answers), sleep=naps.append, poll=0.4)
     assert ended is ExitStatus.COMPLETE
     assert lines == [
         "job 7 is pending (Priority)",
@@ -104,7 +104,7 @@ def test_a_job_is_followed_over_a_requeue(tmp_path: Path) -> None:
         "job 7 is completing",
         "job 7 is completed",
     ]
-    assert naps == [3.0] * 7
+    assert naps == [0.4] * 7
 
 
 def test_a_summary_may_need_a_moment_to_be_seen(tmp_path: Path) -> None:
@@ -159,6 +159,6 @@ def test_a_job_that_can_never_start_is_told() -> None:
     slurm = Slurm(shown("PENDING"), shown("PENDING", "PartitionConfig"))
     told = concern(7, slurm, naps.append)
     assert told is not None
-    assert told.startswith("job 7 is pending (PartitionConfig): as it is Slurm will never start it")
+    assert told.startswith("the job is pending (PartitionConfig): as it is Slurm will never start it")
     assert concern(7, Slurm(shown("RUNNING")), naps.append) is None
     assert concern(7, Slurm(shown("PENDING", "Resources")), naps.append) is None

@@ -1,0 +1,64 @@
+"""On which nodes of an allocation the ranks go, and how many on each.
+
+SLURM_JOB_NODELIST --scontrol--> names --spread_over--> Spread --start_words--> argv of mpirun
+                                   after ranks died: names --a step of Slurm on each--> those that answer
+"""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from mpibatch.errors import MpibatchError
+from mpibatch.placement.allocation import Call, call
+
+PATIENCE = "20"  # seconds in which a node has to answer
+AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """hosts: names of those to use, () for all of the allocation; per_node: ranks on each, as far as they go."""
+
+    ranks: int
+    per_node: int
+    hosts: tuple[str, ...] = ()
+
+
+def allocated(env: Mapping[str, str], call: Call = call) -> tuple[str, ...]:
+    """The nodes of this allocation; () outside of one, and in one of a single node, where nothing is to be spread."""
+    if int(env.get("SLURM_JOB_NUM_NODES", "1")) < 2:
+        return ()
+    try:
+        return tuple(call(["scontrol", "show", "hostnames", env.get("SLURM_JOB_NODELIST", "")]).stdout.split())
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+
+
+def spread_over(ranks: int, nodes: Sequence[str]) -> Spread | None:
+    """The ranks evenly over the nodes, neighbours together; None where there are none to choose from."""
+    return Spread(ranks, -(-ranks // len(nodes))) if nodes else None
+
+
+def spread_again(first: Spread, nodes: Sequence[str], call: Call = call) -> Spread:
+    """The same on the nodes that still answer; on fewer nodes fewer ranks, since cores and GPUs do not grow.
+
+    Raises MpibatchError where none answers.
+    """
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        answers = list(threads.map(lambda node: _answers(node, call), nodes))
+    alive = tuple(node for node, answer in zip(nodes, answers, strict=True) if answer)
+    if not alive:
+        raise MpibatchError(f"none of the nodes {', '.join(nodes)} answers any more")
+    if len(alive) == len(nodes):
+        return first
+    return Spread(min(first.ranks, first.per_node * len(alive)), first.per_node, alive)
+
+
+def _answers(node: str, call: Call) -> bool:
+    """Whether Slurm can start something there: it may list a lost node as well for minutes."""
+    step = ["srun", "--overlap", "--nodes=1", "--ntasks=1", "--ntasks-per-node=1", f"--nodelist={node}", "--mpi=none"]
+    try:
+        return call(["timeout", "--kill-after=1", PATIENCE, *step, "--mem=0", "true"]).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
