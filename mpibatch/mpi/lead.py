@@ -198,7 +198,7 @@ class _Board:
             self._tell(words.progress(summary, progress.working))
 
     def end(self, coordinator: Coordinator, farewell: Farewell) -> ExitStatus:
-        """Output closed, summary written, workers gone, last words said; in this order, so that a hang loses nothing."""
+        """Output closed, summary written, workers gone, last words; in this order, so that a hang loses nothing."""
         error = farewell.error or self._close_output()
         state = State.COMPLETED if error is None else State.ABORTED if isinstance(error, AbortError) else State.STOPPED
         summary = self._summary(state, str(error or ""))
