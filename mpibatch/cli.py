@@ -52,7 +52,10 @@ def run(
     restarts: int,
     accept_changed_inputs: bool,
 ) -> int:
-    """Run a job. Started plainly it starts mpirun itself; started by mpirun or srun it is a rank."""
+    """Run a job.
+
+    Started plainly it starts mpirun itself; started by mpirun or srun it is a rank.
+    """
 
     def opening() -> "Opened":
         from mpibatch.runs.record import Opened, Wishes, begin_or_go_on
@@ -175,7 +178,10 @@ def submit(
 @job_file
 @sets
 def validate(job_file: Path, sets: tuple[str, ...]) -> None:
-    """Check everything that can be checked without running, and print the plan's shape."""
+    """Check a job without running it.
+
+    Checks everything that can be checked, and prints the plan's shape and what the settings resolved to.
+    """
     from mpibatch.placement.ranks import node_places, wanted_ranks
     from mpibatch.reporting.shape import describe
     from mpibatch.runs.check import check
@@ -195,7 +201,10 @@ def validate(job_file: Path, sets: tuple[str, ...]) -> None:
 @click.option("--mini-batch", "index", metavar="K", type=click.IntRange(min=0), required=True, help="Which, from 0.")
 @sets
 def debug(job_file: Path, index: int, sets: tuple[str, ...]) -> int:
-    """Run one mini-batch in this process, without MPI and time limits, so that pdb and print work."""
+    """Run one mini-batch in this process.
+
+    Without MPI and time limits, so that pdb and print work. Exit status 2 where the script fails.
+    """
     from mpibatch.execution.debug import debug as run_here
 
     return run_here(job_in(job_file, sets), index)
@@ -204,7 +213,10 @@ def debug(job_file: Path, index: int, sets: tuple[str, ...]) -> int:
 @commands.command()
 @click.option("--try", "try_it", is_flag=True, help="Really start two ranks.")
 def doctor(try_it: bool) -> int:
-    """Say which MPI, launcher, GPUs and Slurm are seen here, whether they fit, and what to mend."""
+    """Say what a run would find on this machine.
+
+    Which MPI, launcher, GPUs and Slurm, whether they fit, and what to mend. Exit status 2 where `run -n 2` would fail.
+    """
     from mpibatch.launching.doctor import describe, examine, status
 
     findings = examine(os.environ, try_it)
@@ -215,7 +227,10 @@ def doctor(try_it: bool) -> int:
 @commands.command()
 @click.argument("name", metavar="NAME")
 def init(name: str) -> None:
-    """Make a folder NAME with a job that runs as it is, to be edited from there."""
+    """Make a folder with a job to begin with.
+
+    The job runs as it is; edit it from there.
+    """
     from mpibatch.config.template import write_template
 
     folder = Path(name)

@@ -25,6 +25,10 @@ class ExitStatus(IntEnum):
     STOPPED = 75
 
 
+TOLD = 70
+"""EX_SOFTWARE: from a rank to its launcher in place of ERROR, once the reason was printed. A lost node gives 1 too."""
+
+
 class MpibatchError(Exception):
     """Base of everything mpibatch raises on purpose; `str()` of it is fit for the user's eyes."""
 

@@ -4,9 +4,8 @@ An entry goes when what it names is built; with the last one this file goes.
 """
 
 from collections.abc import Iterator
-from pathlib import PurePath
 
-from mpibatch.config.schema import Job, OutputAction, Stage
+from mpibatch.config.schema import Job, Stage
 from mpibatch.errors import JobFileError
 
 
@@ -19,14 +18,8 @@ def refuse_unbuilt(job: Job, shown: str) -> Job:
 
 
 def _unbuilt(job: Job) -> Iterator[str]:
-    config = job.config
-    suffix = PurePath(config.append_row_file_name).suffix
-    if config.mini_batch_count is not None:
+    if job.config.mini_batch_count is not None:
         yield "parallel_run_config.mini_batch_count"
-    if config.partition_keys:
-        yield "parallel_run_config.partition_keys"
-    if config.output_action is OutputAction.APPEND_ROW and suffix in {".jsonl", ".parquet"}:
-        yield f"parallel_run_config.append_row_file_name: output as {suffix}"
     for side_input in job.side_inputs:
         if side_input.stage is Stage.NODE:
             yield f"side_inputs.{side_input.name}: stage: node"

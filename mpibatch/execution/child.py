@@ -32,6 +32,7 @@ from mpibatch.output import open_encoder
 from mpibatch.output.base import Encoded, Encoder, WrongReturn
 from mpibatch.types import ATTEMPT, Cause, Failure, Flag, Phase, encode_failures
 
+NO_ROWS = Encoded(0, b"")
 LARGEST_PACKET_READ = 1 << 20
 
 
@@ -53,6 +54,7 @@ class Executor:
             job.config.append_row_file_name, job.config.append_row_format, job.config.output_action
         )
         self._schemas: dict[bytes, int] = {b"": 0}
+        self._limit = job.config.run_invocation_timeout
         self._script: EntryScript | None = None
 
     def prepare(self) -> bool:
@@ -92,7 +94,7 @@ class Executor:
         began = slot.begin(batch.index, task.first, task.last, batch.items)
         started = time.time()
         items, ran, encoding, flags = batch.items, began, began, 0
-        cause, encoded, failure = Cause.SUCCEEDED, Encoded(0, b""), b""
+        cause, encoded, failure = Cause.SUCCEEDED, NO_ROWS, b""
         try:
             loaded = self._load(task)
             items = loaded.items
@@ -100,7 +102,7 @@ class Executor:
             ran = encoding = slot.enter(Phase.RUN)
             returned = self._run(task, loaded.value)
             encoding = slot.enter(Phase.ENCODE)
-            if encoding - ran > self._spec.job.config.run_invocation_timeout:
+            if encoding - ran > self._limit:
                 raise _Overrun
             encoded = self._encoder.encode(returned)
             if encoded.rows < items:
@@ -111,7 +113,7 @@ class Executor:
             if encoding == ran:
                 encoding = time.monotonic()
             cause, failure = self._explain(error, task, encoding - ran)
-            encoded = Encoded(0, b"")
+            encoded = NO_ROWS
         done = slot.enter(Phase.SEND)
         schema = self._schema(encoded.schema) if encoded.data else 0
         succeeded = min(encoded.rows, items)
@@ -207,13 +209,29 @@ def _settle_in(spec: ExecutorSpec) -> None:
     os.chdir(spec.job.config.source_directory)
     faulthandler.enable()
     faulthandler.register(DUMP_SIGNAL, all_threads=True)
-    # what a terminal or a batch system sends is for mpibatch to judge, not for the script
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _leave_signals_to_the_rank()
     logging.basicConfig(
         level=spec.job.config.logging_level,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         handlers=[logging.FileHandler(spec.script_log, encoding="utf-8", delay=True)],
     )
+
+
+def _leave_signals_to_the_rank() -> None:
+    """What a batch system sends to all processes of a job is for mpibatch to judge: the script goes on for its grace.
+
+    A handler, since what is ignored here programs that the script starts would ignore too; and only of this process,
+    since the script may fork (multiprocessing), and end its children by such a signal.
+    """
+    here = os.getpid()
+
+    def pass_over(number: int, frame: object) -> None:
+        if os.getpid() != here:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, pass_over)
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from mpibatch.execution.entry import EntryScript, context_of
 from mpibatch.execution.furnish import Seat, environment_of
 from mpibatch.execution.trace import one_line, user_traceback
 from mpibatch.output import open_encoder, open_writer
-from mpibatch.output.base import Encoded, Stream, WrongReturn
+from mpibatch.output.base import Encoded, Finalizer, Stream, WrongReturn
 from mpibatch.placement.ranks import node_places, wanted_ranks
 from mpibatch.runs.directory import RunDirectory
 from mpibatch.types import UNKNOWN, MiniBatch
@@ -114,7 +114,17 @@ def _show(job: Job, encoded: Encoded) -> None:
         sys.stdout.buffer.write(writer.begin(encoded.schema) + encoded.data)
         sys.stdout.buffer.flush()
     else:
-        _say(f"rows for {config.append_row_file_name} are binary: {len(encoded.data)} bytes, not shown")
+        _show_table(writer, encoded)
+
+
+def _show_table(writer: Finalizer, encoded: Encoded) -> None:
+    """A binary file as the table that is in it."""
+    import pyarrow.parquet as pq
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "rows.parquet")
+        writer.finalize(path, encoded.schema, [(encoded.schema, encoded.data)])
+        print(pq.read_table(path).to_pandas().to_string(), flush=True)
 
 
 def _become_executor(job: Job, directory: RunDirectory) -> None:

@@ -6,7 +6,6 @@ be mistaken for its successor's. Reading and writing never block. `kill` may be 
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -16,9 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from mpibatch.execution import guardian
-from mpibatch.execution.protocol import FRAME, LARGEST_PACKET, FrameType, Task, pack, spill_path, unpack
+from mpibatch.execution.protocol import FRAME, LARGEST_PACKET, Task, pack, spill_path, unpack
 from mpibatch.execution.slot import Slot
 from mpibatch.execution.spec import DUMP_SIGNAL, ExecutorSpec
 
@@ -35,6 +35,13 @@ class Descriptors:
     queue: int
     results: int
     slot: int
+
+
+class Arrived(NamedTuple):
+    """What was read: `frames` are {FrameType, start of the body, end of the body} within `data`."""
+
+    data: bytes
+    frames: list[tuple[int, int, int]]
 
 
 class Life(Enum):
@@ -143,29 +150,30 @@ class Executor:
         """For select: readable when there is something to read."""
         return [self._results, self._control.fileno()] if self.life is Life.RUNNING else []
 
-    def read(self) -> list[tuple[FrameType, memoryview]]:
-        """All frames that have arrived whole; the bytes stay valid."""
+    def read(self) -> "Arrived":
+        """All frames that have arrived whole."""
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._results, READ_BYTES):
                 self._buffer += data
                 if len(data) < READ_BYTES // 16 or len(self._buffer) > 4 * READ_BYTES:
                     break
-        return self._frames()
-
-    def _frames(self) -> list[tuple[FrameType, memoryview]]:
-        frames: list[tuple[FrameType, memoryview]] = []
-        size, position, header = len(self._buffer), 0, FRAME.size
-        data = memoryview(bytes(self._buffer)) if size else memoryview(b"")
+        data = bytes(self._buffer)
+        frames: list[tuple[int, int, int]] = []
+        size, position, header, unpack_from = len(data), 0, FRAME.size, FRAME.unpack_from
         while position + header <= size:
-            kind, length = FRAME.unpack_from(data, position)
+            kind, length = unpack_from(data, position)
             end = position + header + length
             if end > size:
                 break
-            frames.append((kind, data[position + header : end]))
+            frames.append((kind, position + header, end))
             position = end
-        if position:
-            del self._buffer[:position]
-        return frames
+        del self._buffer[:position]
+        return Arrived(data, frames)
+
+    @property
+    def spilling(self) -> bool:
+        """Whether there are tasks to `forget`."""
+        return bool(self._spilled)
 
     # -- life
 
@@ -226,34 +234,6 @@ class Executor:
         self._control.close()
         os.close(self._results)
         self.slot.close()
-
-
-def explain_status(status: int | None) -> str:
-    """What a wait status says to a user, with the likely cause."""
-    if status is None:
-        return "was lost together with its guardian process (killed from outside, or out of memory?)"
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        try:
-            name = signal.Signals(number).name
-        except ValueError:
-            name = f"signal {number}"
-        return f"was ended by {name}{_LIKELY.get(name, '')}"
-    code = os.WEXITSTATUS(status)
-    return f"ended by itself with exit status {code} (the script, or a library in it, called os._exit or exit)"
-
-
-_LIKELY = {
-    "SIGKILL": " (most often the out-of-memory killer: see dmesg, or ask for more memory; or somebody's kill -9)",
-    "SIGSEGV": " (a bug in a native library that the script uses; its stack is in the rank's stderr file)",
-    "SIGBUS": " (a file mapped into memory became shorter, or /dev/shm is full)",
-    "SIGABRT": " (a native library gave up; its last words are in the rank's stderr file)",
-    "SIGFPE": " (a division by zero in a native library)",
-    "SIGILL": " (a native library built for another processor)",
-    "SIGTERM": " (somebody ended it)",
-    "SIGXCPU": " (a CPU time limit: ulimit -t)",
-    "SIGXFSZ": " (a file size limit: ulimit -f)",
-}
 
 
 def _widen(pipe: int) -> None:

@@ -1,7 +1,9 @@
 """The guardian: a small process between a rank and its executor that ends everything the user's script has started.
+The launcher has mpirun under one, too: what is said of rank and executor here holds for launcher and mpirun.
 
     rank --(control socket)-- guardian --fork, exec--> executor --> whatever the script starts, daemons included
       'K', or end of file: kill all      'P<pid>' started; 'S<status>' it has ended, and all its descendants too
+      'U<signal>': send it this signal
 
 It is a subreaper: descendants that lose their parent become its children, so that a daemon with a session of its own is
 found as well. A rank that dies in whatever way closes the control socket. Run as a script with nothing but the standard
@@ -20,6 +22,8 @@ import time
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 SWEEP_SECONDS = 0.005
+KILL, SIGNAL, STARTED, STATUS = b"KUPS"
+DEAF = "--deaf"
 
 
 def prctl(option: int, value: int) -> None:
@@ -80,7 +84,7 @@ def reap(executor: int) -> int | None:
     return status
 
 
-def start(command: list[str], control: socket.socket) -> int:
+def start(command: list[str], control: socket.socket, deaf_to: list[signal.Signals]) -> int:
     """The executor as a child that does not outlive the guardian."""
     parent = os.getpid()
     pid = os.fork()
@@ -89,7 +93,7 @@ def start(command: list[str], control: socket.socket) -> int:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        signal.pthread_sigmask(signal.SIG_SETMASK, deaf_to)
         try:
             os.execv(command[0], command)
         except OSError as error:
@@ -98,9 +102,26 @@ def start(command: list[str], control: socket.socket) -> int:
     return pid
 
 
+def obeyed(control: socket.socket, executor: int) -> bool:
+    """Does what the rank says; False where everything is to be killed, or the rank is gone."""
+    message = b""
+    with contextlib.suppress(OSError):
+        message = control.recv(64)
+    if message[:1] != b"%c" % SIGNAL:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(executor, int(message[1:]))
+    return True
+
+
 def main(arguments: list[str]) -> None:
-    """`guardian.py CONTROL_FD COMMAND...`: runs COMMAND, and leaves nothing of it behind."""
+    """`guardian.py CONTROL_FD [--deaf] COMMAND...`: runs COMMAND, and leaves nothing of it behind.
+
+    --deaf: SIGTERM and SIGINT do not reach it, only what comes over the socket
+    """
     control = socket.socket(fileno=int(arguments[0]))
+    deaf_to = [signal.SIGTERM, signal.SIGINT] if arguments[1] == DEAF else []
+    command = arguments[1 + bool(deaf_to) :]
     for harmless in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(harmless, lambda *_: None)  # a handler: what is ignored here the executor would ignore too
     wake_read, wake_write = os.pipe()
@@ -109,9 +130,9 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    executor = start(arguments[1:], control)
+    executor = start(command, control, deaf_to)
     with contextlib.suppress(OSError):
-        control.send(b"P%d" % executor)
+        control.send(b"%c%d" % (STARTED, executor))
     status: int | None = None
     while status is None:
         ready, _, _ = select.select([control.fileno(), wake_read], [], [])
@@ -119,10 +140,8 @@ def main(arguments: list[str]) -> None:
             with contextlib.suppress(BlockingIOError):
                 os.read(wake_read, 4096)
             status = reap(executor)
-        if control.fileno() in ready:
-            with contextlib.suppress(OSError):
-                control.recv(64)
-            break  # 'K', or the rank is gone
+        if control.fileno() in ready and not obeyed(control, executor):
+            break
     while kill_descendants():
         time.sleep(SWEEP_SECONDS)
         ended = reap(executor)
@@ -130,7 +149,7 @@ def main(arguments: list[str]) -> None:
     ended = reap(executor)
     status = ended if status is None else status
     with contextlib.suppress(OSError):
-        control.send(b"S%d" % (status or 0))
+        control.send(b"%c%d" % (STATUS, status or 0))
 
 
 if __name__ == "__main__":

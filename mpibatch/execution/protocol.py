@@ -48,17 +48,20 @@ class Task(NamedTuple):
     def is_part(self) -> bool:
         return self.last != UNKNOWN
 
-    def encode(self) -> bytes:
-        batch = self.mini_batch
-        key = batch.key.encode() if batch.key else b""
-        sizes = (self.tries, batch.dataset, len(key), len(batch.payload))
-        place = (batch.index, batch.item_offset, batch.items, self.first, self.last)
-        return TASK.pack(*sizes, *place) + key + batch.payload
-
 
 def pack(tasks: Iterable[Task]) -> bytes:
     """A packet of these tasks."""
-    return INLINE + b"".join([task.encode() for task in tasks])
+    parts = [INLINE]
+    for batch, tries, first, last, _ in tasks:
+        key, payload = batch.key.encode(), batch.payload
+        parts += (
+            TASK.pack(
+                tries, batch.dataset, len(key), len(payload), batch.index, batch.item_offset, batch.items, first, last
+            ),
+            key,
+            payload,
+        )
+    return b"".join(parts)
 
 
 def unpack(packet: bytes) -> list[Task]:

@@ -1,8 +1,8 @@
 """The slot: shared memory that says which mini-batch an executor is at, in which phase, since when.
 
 The executor writes it before and after each phase without a system call; the worker's watchdog reads it at any time,
-also while the executor holds the GIL in a C call, and once more after the executor died. A counter at both ends of the
-record shows a half-written one. Times are CLOCK_MONOTONIC, which all processes of a machine share.
+also while the executor holds the GIL in a C call, and once more after the executor died. A counter at both ends of what
+changes with each phase shows a half-written one. Times are CLOCK_MONOTONIC, which all processes of a machine share.
 """
 
 import mmap
@@ -13,7 +13,12 @@ from dataclasses import dataclass
 
 from mpibatch.types import UNKNOWN, Phase
 
-LAYOUT = struct.Struct("<QqqqqQdQ")  # counter, index, first, last, items, phase, since, counter
+STATE = struct.Struct("<QqqQ")  # counter, phase, since (ns), counter
+TASK = struct.Struct("<qqqq")  # index, first, last, items; changes only while no phase of a mini-batch is under way
+ITEMS = struct.Struct("<q")
+ITEMS_AT = STATE.size + 24
+SIZE = STATE.size + TASK.size
+LOAD = int(Phase.LOAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,45 +44,43 @@ class Slot:
     """Both ends: the worker makes one and hands its descriptor down; the executor opens that."""
 
     def __init__(self, descriptor: int | None = None) -> None:
-        if descriptor is None:
-            descriptor = os.memfd_create("mpibatch-slot", os.MFD_CLOEXEC)
-            os.ftruncate(descriptor, LAYOUT.size)
-        self.descriptor = descriptor
-        self._memory = mmap.mmap(descriptor, LAYOUT.size)
+        new = descriptor is None
+        self.descriptor = os.memfd_create("mpibatch-slot", os.MFD_CLOEXEC) if descriptor is None else descriptor
+        if new:
+            os.ftruncate(self.descriptor, SIZE)
+        self._memory = mmap.mmap(self.descriptor, SIZE)
         self._counter = 0
-        self._at = (UNKNOWN, 0, UNKNOWN)
-        self._items = UNKNOWN
+        if new:
+            self.rest()
 
-    def enter(self, phase: Phase) -> float:
+    def enter(self, phase: int) -> float:
         """The executor begins `phase`; returns the time it noted."""
-        self._counter += 1
-        now = time.monotonic()
-        index, first, last = self._at
-        LAYOUT.pack_into(self._memory, 0, self._counter, index, first, last, self._items, phase, now, self._counter)
-        return now
+        counter = self._counter = self._counter + 1
+        now = time.monotonic_ns()
+        STATE.pack_into(self._memory, 0, counter, phase, now, counter)
+        return now * 1e-9
 
     def begin(self, index: int, first: int, last: int, items: int) -> float:
         """The executor turns to a mini-batch, or to a part of it, and begins to load it."""
-        self._at = (index, first, last)
-        self._items = items
-        return self.enter(Phase.LOAD)
+        TASK.pack_into(self._memory, STATE.size, index, first, last, items)
+        return self.enter(LOAD)
 
     def loaded(self, items: int) -> None:
-        """The number of items is known now; visible from the next phase on."""
-        self._items = items
+        """The number of items is known now."""
+        ITEMS.pack_into(self._memory, ITEMS_AT, items)
 
     def rest(self) -> None:
-        """Between mini-batches."""
-        self._at = (UNKNOWN, 0, UNKNOWN)
-        self._items = UNKNOWN
+        """Outside of mini-batches."""
+        TASK.pack_into(self._memory, STATE.size, UNKNOWN, 0, UNKNOWN, UNKNOWN)
         self.enter(Phase.IDLE)
 
     def read(self) -> Reading | None:
         """The state now; None if the executor is just writing it (or was killed while writing)."""
-        counter, index, first, last, items, phase, since, again = LAYOUT.unpack_from(self._memory)
-        if counter != again:
+        counter, phase, since, again = STATE.unpack_from(self._memory)
+        index, first, last, items = TASK.unpack_from(self._memory, STATE.size)
+        if counter != again or STATE.unpack_from(self._memory)[0] != counter:
             return None
-        return Reading(counter, index, first, last, items, Phase(phase), since)
+        return Reading(counter, index, first, last, items, Phase(phase), since * 1e-9)
 
     def close(self) -> None:
         self._memory.close()

@@ -14,6 +14,8 @@ from mpibatch.execution.slot import Reading
 from mpibatch.types import Phase
 
 LONGEST_NAP = 0.25  # seconds
+LOOK_SECONDS = 1.0
+AT_WORK = (Phase.LOAD, Phase.RUN, Phase.ENCODE)
 GAP = 2.0  # a nap that took this much longer than asked was no nap of ours
 
 
@@ -85,6 +87,31 @@ class Deadlines:
         self._gaps = [gap for gap in self._gaps if gap[0] > since]
         left = since + limit + sum(seconds for _, seconds in self._gaps) - now
         return left if left > 0 else Overrun(reading.phase, reading.index, limit)
+
+
+class Attention:
+    """Whether an executor that is at no mini-batch leaves what it was offered untouched for longer than `limit`.
+
+    Between mini-batches no phase has a limit: there may be nothing to do, or the worker does not read. One that was
+    stopped by a signal just there would keep its mini-batches for ever.
+    """
+
+    def __init__(self, limit: float, now: float) -> None:
+        self._limit = limit
+        self._looked = now
+        self._seen: Reading | None = None
+        self._seen_at = now
+
+    def is_over(self, read: Callable[[], Reading | None], offered: bool, now: float) -> bool:
+        """Asked by the loop that reads the executor's results; looks once a second."""
+        gap = now - self._looked
+        if gap < LOOK_SECONDS:
+            return False
+        self._looked = now
+        reading = read() if offered else None
+        if reading is None or reading.phase in AT_WORK or reading != self._seen or gap > GAP:
+            self._seen, self._seen_at = reading, now
+        return reading is not None and now - self._seen_at > self._limit
 
 
 class Watchdog:

@@ -9,13 +9,15 @@ No MPI in here: rank 0 owns one directly, the other ranks own theirs between two
 """
 
 import logging
+import struct
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
-from mpibatch.execution.executor import Executor, Life, explain_status
+from mpibatch.execution import blame
+from mpibatch.execution.executor import Executor, Life
 from mpibatch.execution.messages import (
     Drain,
     GiveBack,
@@ -33,13 +35,14 @@ from mpibatch.execution.messages import (
 )
 from mpibatch.execution.parts import Parts, schema_id
 from mpibatch.execution.protocol import FrameType, Task
-from mpibatch.execution.watchdog import Overrun, TimeLimits, Watchdog
+from mpibatch.execution.watchdog import AT_WORK, Attention, Overrun, TimeLimits, Watchdog
 from mpibatch.output.base import Encoded, Encoder
 from mpibatch.types import ATTEMPT, Cause, Failure, Phase, decode_failures, encode_failures
 
 logger = logging.getLogger(__name__)
 
-AT_WORK = (Phase.LOAD, Phase.RUN, Phase.ENCODE)
+INDEX = struct.Struct("<q")  # the first field of an ATTEMPT record
+ATTEMPT_FRAME = int(FrameType.ATTEMPT)
 STARTS_IN_VAIN = 3  # in a row, before the rank retires
 
 
@@ -65,8 +68,8 @@ class Worker:
         self._parts: Parts | None = None
         self._schemas: dict[int, bytes] = {0: b""}
         self._reports: list[Report] = []
-        self._records: list[bytes | memoryview] = []
-        self._data: list[bytes | memoryview] = []
+        self._records: list[bytes] = []
+        self._data: list[bytes] = []
         self._ready = False
         self._joined = False
         self._in_vain = 0
@@ -77,6 +80,7 @@ class Worker:
         self._drain_until: float | None = None
         self._leaving = False
         self._over = False
+        self._attention = Attention(settings.limits.load, time.monotonic())
         self._executor: Executor | None = None
         self._watchdog: Watchdog | None = None
         self._start()
@@ -124,6 +128,8 @@ class Worker:
                 self._retire_stuck(executor)
             elif self._drain_until is not None and time.monotonic() > self._drain_until and self._outstanding:
                 executor.kill("the run is stopping and its grace is over")
+            elif self._attention.is_over(executor.slot.read, bool(self._ready and self._outstanding), time.monotonic()):
+                executor.kill("it has not taken the next mini-batch for load_timeout (was it stopped by a signal?)")
         self._fill()
         return self._take_reports()
 
@@ -204,32 +210,39 @@ class Worker:
     # -- results
 
     def _read(self, executor: Executor) -> None:
-        for kind, body in executor.read():
-            if kind == FrameType.ATTEMPT:
-                self._attempt(executor, body)
-            elif kind == FrameType.SCHEMA:
-                self._schema(int.from_bytes(body[:4], "little"), bytes(body[4:]))
-            elif kind == FrameType.READY:
-                self._ready = True
-                if not self._joined:
-                    self._joined = True
-                    self._reports.append(Joined(time.monotonic() - executor.started))
+        arrived = executor.read()
+        data, outstanding = arrived.data, self._outstanding
+        for kind, start, end in arrived.frames:
+            if kind == ATTEMPT_FRAME:
+                index = INDEX.unpack_from(data, start)[0]
+                self._in_vain = 0
+                if executor.spilling:
+                    executor.forget(index)
                 if self._parts is not None:
-                    self._next_part()
-            elif kind == FrameType.REFUSED:
-                self._refused = decode_failures(bytes(body))[0]
+                    self._part_ended(data[start:end])
+                elif outstanding.pop(index, None) is not None:
+                    self._note(data[start : start + ATTEMPT.size], data[start + ATTEMPT.size : end])
+            else:
+                self._hear(FrameType(kind), data[start:end], executor)
 
-    def _attempt(self, executor: Executor, body: memoryview) -> None:
-        index = int.from_bytes(body[:8], "little", signed=True)
-        self._in_vain = 0
-        executor.forget(index)
-        if self._parts is None:
-            if self._outstanding.pop(index, None) is not None:
-                self._note(body[: ATTEMPT.size], body[ATTEMPT.size :])
-            return
+    def _hear(self, kind: FrameType, body: bytes, executor: Executor) -> None:
+        if kind is FrameType.SCHEMA:
+            self._schema(int.from_bytes(body[:4], "little"), body[4:])
+        elif kind is FrameType.READY:
+            self._ready = True
+            if not self._joined:
+                self._joined = True
+                self._reports.append(Joined(time.monotonic() - executor.started))
+            if self._parts is not None:
+                self._next_part()
+        elif kind is FrameType.REFUSED:
+            self._refused = decode_failures(body)[0]
+
+    def _part_ended(self, body: bytes) -> None:
+        assert self._parts is not None
         _, _, succeeded, row_bytes, _, schema, _, cause, *_, load, run, encode = ATTEMPT.unpack_from(body)
-        rows = Encoded(succeeded, bytes(body[ATTEMPT.size : ATTEMPT.size + row_bytes]), self._schemas[schema])
-        failure = bytes(body[ATTEMPT.size + row_bytes :])
+        rows = Encoded(succeeded, body[ATTEMPT.size : ATTEMPT.size + row_bytes], self._schemas[schema])
+        failure = body[ATTEMPT.size + row_bytes :]
         self._parts.ended(Cause(cause), succeeded, load + run + encode, rows, failure)
         self._next_part()
 
@@ -238,7 +251,7 @@ class Worker:
         self._flush()
         self._reports.append(SchemaSeen(id, schema))
 
-    def _note(self, record: bytes | memoryview, data: bytes | memoryview) -> None:
+    def _note(self, record: bytes, data: bytes) -> None:
         self._records.append(record)
         self._data.append(data)
 
@@ -276,7 +289,7 @@ class Worker:
         expected = self._leaving or (self._may_be_replaced() and executor.status == 0)
         reading = executor.slot.read()
         if self._outstanding or not expected:
-            logger.info("executor %s %s", executor.pid, executor.why_killed or explain_status(executor.status))
+            logger.info("executor %s %s", executor.pid, executor.why_killed or blame.explain_status(executor.status))
         if self._parts is None:
             for task in reversed(unbegun):
                 self._backlog.appendleft(self._outstanding.pop(task.mini_batch.index))
@@ -299,7 +312,15 @@ class Worker:
         ):
             self._end()
         else:
+            self._start_again()
+
+    def _start_again(self) -> None:
+        try:
             self._start()
+        except OSError as error:  # the run directory is gone or full, or there is no room for a process
+            text = f"no executor can be started any more: {error}"
+            self._reports.append(Retired(Failure("init", text, rank=self._settings.rank, host=self._settings.host)))
+            self._end()
 
     def _may_be_replaced(self) -> bool:
         recycle = self._settings.recycle
@@ -311,20 +332,9 @@ class Worker:
     def _charge(self, granted: Task, executor: Executor, items: int, seconds: float, phase: Phase) -> None:
         """The mini-batch in the slot of a dead executor has had an attempt."""
         self._in_vain = 0
-        overrun, index = self._overrun, granted.mini_batch.index
-        if overrun is not None and overrun.index == index:
-            cause = Cause.TIMEOUT if overrun.phase is Phase.RUN else Cause.LOAD_ERROR
-            text = f"{overrun} on rank {self._settings.rank} ({self._settings.host}); its stacks are in the stderr file"
-        else:
-            cause = Cause.EXECUTOR_CRASH
-            doing = {Phase.LOAD: "loading", Phase.RUN: "in run() of"}.get(phase, "encoding the rows of")
-            text = (
-                f"the executor of rank {self._settings.rank} on {self._settings.host}, {doing} mini-batch {index}, "
-                f"{explain_status(executor.status)}"
-            )
-        failure = Failure(
-            cause.name.lower(), text, rank=self._settings.rank, tries=granted.tries, host=self._settings.host
-        )
+        index = granted.mini_batch.index
+        rank, host = self._settings.rank, self._settings.host
+        cause, failure = blame.at_work(granted, self._overrun, executor.status, phase, rank, host)
         encoded = encode_failures([failure])
         if self._parts is not None:
             self._parts.ended(cause, 0, seconds, Encoded(0, b""), encoded)
@@ -343,7 +353,7 @@ class Worker:
         self._in_vain += 1
         failure = self._refused
         if failure is None:
-            text = executor.why_killed or f"the executor {explain_status(executor.status)}, not at any mini-batch"
+            text = executor.why_killed or f"the executor {blame.explain_status(executor.status)}, not at any mini-batch"
             failure = Failure("init", text, rank=self._settings.rank, host=self._settings.host)
         self._flush()
         last = self._in_vain >= STARTS_IN_VAIN

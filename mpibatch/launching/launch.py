@@ -1,29 +1,34 @@
 """Starts the ranks of a run and waits for it to end, judging by the run's own record.
 
-launcher (this process) --mpirun, in a session of its own--> ranks
+launcher (this process) --guardian--> mpirun, in a session of its own --> ranks
 SIGINT, SIGTERM, SIGUSR1 here --SIGUSR1--> mpirun --> ranks: running mini-batches end, then exit 75
 """
 
-import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import count
+from pathlib import Path
 from types import FrameType
 
-from mpibatch.errors import ExitStatus, RunDirectoryError
+from mpibatch.errors import TOLD, ExitStatus, RunDirectoryError
 from mpibatch.launching.hosts import allocated, spread_again, spread_over
+from mpibatch.launching.keeper import Kept
 from mpibatch.launching.mpi import Mpi, command
 from mpibatch.runs.directory import RunDirectory, read_json
-from mpibatch.runs.record import Wishes
+from mpibatch.runs.log import results_in
+from mpibatch.runs.record import Wishes, is_complete
 from mpibatch.runs.status import State
 
 BARREN = 2
 LONGEST_BACK_OFF = 30.0  # seconds
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+_Mark = tuple[int, int] | None
+_TOLD = {TOLD: ExitStatus.ERROR, ExitStatus.USAGE: ExitStatus.USAGE}  # rank 0 has said why
 
 
 def launch(
@@ -32,22 +37,21 @@ def launch(
     """Runs the run in `directory` to its end; if it dies it is started again, up to `restarts` times."""
     nodes = allocated(env)
     spread = first_spread = spread_over(ranks, nodes)
+    again = replace(wishes, retry_failed=False)  # the log has a note of what is to be tried again
     barren = 0  # incarnations in a row that ended without a new record
     for incarnation in count():
-        before = recorded(directory)
-        process = subprocess.Popen(
-            command(mpi, ranks, directory.path, wishes if incarnation == 0 else Wishes(), spread),
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # so that Ctrl-C reaches mpirun only through us: it would give ranks 0.25 s
-        )
+        before, ended_before = recorded(directory), _mark(directory.summary)
+        wished = wishes if incarnation == 0 else again
+        process = Kept(command(mpi, ranks, directory.path, wished, spread), env)
         with _forwarding(process) as asked:
-            process.wait()
-        status = judge(directory, process.returncode)
+            returned = process.wait()
+        status = judge(directory, returned, ended_before)
         if status is not None:
             return status
+        if not directory.run_json.exists():
+            raise RunDirectoryError(f"{directory.path} is gone: it was deleted while the run was at work")
         barren = 0 if recorded(directory) > before else barren + 1
-        _explain(directory, process.returncode)
+        _explain(directory, returned)
         if barren == BARREN and not asked:
             print(f"mpibatch: {BARREN} times in a row without a result: {_in_flight(directory)}", file=sys.stderr)
         if asked or incarnation >= restarts or barren == BARREN:
@@ -64,21 +68,33 @@ def launch(
 
 
 def recorded(directory: RunDirectory) -> int:
-    """Bytes in the results logs: grows with every record."""
-    return sum(path.stat().st_size for path in directory.path.glob("results.*.log"))
+    """Outcomes in the results logs."""
+    with suppress(OSError):
+        return sum(results_in(path) for path in directory.path.glob("results.*.log"))
+    return 0
 
 
-def judge(directory: RunDirectory, returned: int) -> ExitStatus | None:
+def judge(directory: RunDirectory, returned: int, before: _Mark = None) -> ExitStatus | None:
     """How the run has ended: its own record says, since mpirun's status can be 0 after a node was lost.
 
+    before: what the summary was marked by when the ranks were started: one that is still the same says nothing of them
     None where it has no end: ranks died.
     """
-    if directory.summary.exists():
+    found = _mark(directory.summary)
+    if found is not None and (found != before or is_complete(directory)):
         state = State(read_json(directory.summary)["status"])
         if state is State.STOPPED:
-            return ExitStatus(returned) if returned in (ExitStatus.ERROR, ExitStatus.USAGE) else ExitStatus.STOPPED
+            return _TOLD.get(returned, ExitStatus.STOPPED)
         return ExitStatus.COMPLETE if state is State.COMPLETED else ExitStatus.ABORTED
-    return ExitStatus.USAGE if returned == ExitStatus.USAGE else None  # rank 0 has said why
+    return _TOLD.get(returned)
+
+
+def _mark(path: Path) -> _Mark:
+    """Tells a file from one that has replaced it; None where there is none."""
+    with suppress(OSError):
+        found = path.stat()
+        return found.st_ino, found.st_mtime_ns
+    return None
 
 
 def _explain(directory: RunDirectory, returned: int) -> None:
@@ -101,16 +117,16 @@ def _in_flight(directory: RunDirectory) -> str:
 
 
 @contextmanager
-def _forwarding(process: "subprocess.Popen[bytes]") -> Iterator[list[int]]:
+def _forwarding(process: Kept) -> Iterator[list[int]]:
     """While it lasts, signals to us ask the ranks to stop; a second SIGINT ends them at once. Gives those that came."""
     asked: list[int] = []
 
     def forward(number: int, frame: FrameType | None) -> None:
         asked.append(number)
         if asked.count(signal.SIGINT) > 1:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
         else:
-            process.send_signal(signal.SIGUSR1)
+            process.signal(signal.SIGUSR1)
 
     before = {number: signal.signal(number, forward) for number in FORWARDED}
     try:

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from mpibatch.errors import TOLD, ExitStatus
 from mpibatch.mpi.session import run_rank
 from mpibatch.runs.directory import RunDirectory
 from mpibatch.runs.record import Opened, Wishes, job_of
@@ -18,7 +19,8 @@ def main() -> int:
     options = parser.parse_args()
     directory = RunDirectory(options.run_dir.absolute())
     wishes = Wishes(options.retry_failed, options.accept_changed_inputs)
-    return run_rank(lambda: Opened(job_of(directory), directory, wishes), os.environ)
+    status = run_rank(lambda: Opened(job_of(directory), directory, wishes), os.environ)
+    return TOLD if status is ExitStatus.ERROR else status
 
 
 if __name__ == "__main__":

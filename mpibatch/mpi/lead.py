@@ -27,7 +27,7 @@ from mpibatch.placement.allocation import allocation_end
 from mpibatch.reporting import words
 from mpibatch.runs import record
 from mpibatch.runs.changes import refuse_changed_inputs
-from mpibatch.runs.directory import RunDirectory, write_json
+from mpibatch.runs.directory import RunDirectory, cannot_write, write_json
 from mpibatch.runs.history import History, Position, read
 from mpibatch.runs.lease import Lease, acquire
 from mpibatch.runs.plan import Plan
@@ -53,8 +53,8 @@ def lead(
         print(f"mpibatch: {text}", file=console, flush=True)
 
     tell(f"run directory {directory.path}")
-    if record.is_complete(directory) and not wishes.retry_failed:
-        tell("this run is complete; there is nothing left to do")
+    if nothing_left := record.nothing_left(directory, wishes):
+        tell(nothing_left)
         for rank in range(1, transport.size):
             transport.send(rank, CallOff())
         return ExitStatus.COMPLETE
@@ -94,8 +94,10 @@ def _lead(
     started = time.monotonic()
     config = job.config
     datasets = [open_dataset(input, config.mini_batch_size, config.partition_keys) for input in job.inputs]
-    directory.summary.unlink(missing_ok=True)
     history = _history(job, directory, datasets, wishes)
+    _withdraw(directory.summary)
+    for damage in history.damage:
+        tell(f"warning: {damage}")
     plan = history.plan
     planned = time.monotonic()
     tell(f"{plan.total} mini-batches" + (f", {plan.items} items" if plan.items != UNKNOWN else ""))
@@ -135,6 +137,14 @@ def _lead(
     board.clock = lambda: coordinator.first_grant
     farewell = coordinator.run()
     return board.end(coordinator, farewell)
+
+
+def _withdraw(summary: Path) -> None:
+    """The run has not ended after all."""
+    try:
+        summary.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(summary, error) from error
 
 
 def _policy(job: Job) -> Policy:
@@ -195,9 +205,9 @@ class _Board:
         try:
             write_json(self._directory.status, self._status(summary))
             write_json(self._directory.summary, summary.to_json())
-        except OSError as failed:
+        except RunDirectoryError as failed:
             self._tell(f"the summary cannot be written: {failed}")
-            error = error or RunDirectoryError(str(failed))
+            error = error or failed
         coordinator.dismiss(at_once=error is not None and not isinstance(error, StoppedEarly))
         coordinator.see_off(SHUTDOWN_SECONDS)
         try:

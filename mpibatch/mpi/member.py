@@ -29,6 +29,7 @@ class Signals:
         self._interrupts = 0
         for number in STOP_SIGNALS:
             signal.signal(number, self._note)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # mpirun is started deaf to some, and may hand that on
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._seen.append(number)
@@ -73,6 +74,9 @@ def serve(transport: Transport, worker: Worker, signals: Signals, rank_timeout: 
         orders = transport.receive()
         for _, order in orders:
             hearing.heard(0)
+            if isinstance(order, CallOff):  # rank 0 could not begin after all
+                worker.kill()
+                return trusted
             trusted &= not (isinstance(order, Leave) and order.abrupt)
             worker.handle(order)
         reports = worker.poll()

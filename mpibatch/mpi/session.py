@@ -7,13 +7,16 @@ connect(env) --> Transport --> rank 0: lead(...)      plan, Setup, Coordinator, 
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mpibatch.errors import ExitStatus, MpibatchError, UsageError
+from mpibatch.errors import TOLD, ExitStatus, MpibatchError, UsageError
 from mpibatch.execution.furnish import Seat, starter
+from mpibatch.execution.guardian import PR_SET_CHILD_SUBREAPER, prctl
 from mpibatch.execution.watchdog import TimeLimits
 from mpibatch.execution.worker import Worker, WorkerSettings
+from mpibatch.mpi.lifeline import end_with_parent
 from mpibatch.mpi.member import RankZeroLost, Signals, serve, wait_for_setup
 from mpibatch.mpi.messages import CallOff, Seated, Setup
 from mpibatch.mpi.transport import MpiTransport, Solo, Transport
@@ -29,6 +32,8 @@ SHUTDOWN_SECONDS = 30.0
 ALL_WORK_UP_TO = 32  # ranks: with more, rank 0 has enough to do
 
 
+logger = logging.getLogger(__name__)
+
 Opening = Callable[[], Opened]
 
 
@@ -39,6 +44,10 @@ def run_rank(opening: Opening, env: Mapping[str, str]) -> ExitStatus:
     """
     signals = Signals()
     launcher = launched_by(env)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)  # what an executor leaves behind when its guardian is killed comes to us
+    if launcher is not None:
+        end_with_parent()
+    logging.raiseExceptions = False  # a full disk is for the results log to report
     try:
         transport = connect(launcher, env)
     except MpibatchError as error:
@@ -52,20 +61,38 @@ def run_rank(opening: Opening, env: Mapping[str, str]) -> ExitStatus:
         else:
             trusted = _follow(transport, signals)
             status = ExitStatus.COMPLETE
-    except MpibatchError as error:
+    except Exception as error:
+        if transport.size == 1 and not isinstance(error, MpibatchError):
+            raise  # the command line explains it
         for rank in range(1, transport.size) if transport.rank == 0 else ():
             transport.send(rank, CallOff())
-        if not isinstance(error, RankZeroLost):
-            print(f"mpibatch: {error}", file=sys.stderr, flush=True)
-        trusted = not isinstance(error, RankZeroLost)
-        status = error.status
+        _tell(error, transport.rank)
+        trusted = isinstance(error, MpibatchError) and not isinstance(error, RankZeroLost)
+        status = error.status if isinstance(error, MpibatchError) else ExitStatus.ERROR
     transport.close()
     if transport.broken or not trusted:
         # everything is durable by now, and MPI_Finalize may wait for the dead
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(status)
+        os._exit(TOLD if status is ExitStatus.ERROR else status)
     return status
+
+
+def _tell(error: Exception, rank: int) -> None:
+    """On stderr, in words; an exception that nobody has foreseen with its traceback, which says where to look."""
+    if isinstance(error, RankZeroLost):
+        return  # the launcher will say so
+    if isinstance(error, MpibatchError):
+        print(f"mpibatch: {error}", file=sys.stderr, flush=True)
+        return
+    logger.error("unexpected", exc_info=error)
+    trace = "".join(traceback.format_exception(error))
+    print(
+        f"mpibatch: rank {rank} on {os.uname().nodename} ended with an unexpected error, most likely a fault of "
+        f"mpibatch or of the MPI library. What was done is kept, and can be gone on with.\n{trace}",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def connect(launcher: Launcher | None, env: Mapping[str, str]) -> Transport:
@@ -122,14 +149,14 @@ def take_seat(setup: Setup, transport: Transport) -> tuple[Seated, Worker | None
     """
     directory = RunDirectory(Path(setup.directory))
     host = os.uname().nodename
-    log_to(directory, host, transport.rank, setup.job.config.logging_level)
+    problem = log_to(directory, host, transport.rank, setup.job.config.logging_level)
     works = transport.rank > 0 or setup.coordinator_works
     environment = {**os.environ, **setup.job.config.environment_variables}
     sight = Sight(gpus.visible(environment), allowed_cores()) if works else None
     _, sights = transport.gather_on_host((transport.rank, sight))
     seats = sorted((rank, sight) for rank, sight in sights if sight is not None)
-    if not works:
-        return Seated(host, 0, os.getpid(), None), None
+    if problem or not works:
+        return Seated(host, 0, os.getpid(), None, problem), None
     local_rank = [rank for rank, _ in seats].index(transport.rank)
     config = setup.job.config
     try:
@@ -153,13 +180,17 @@ def _worker(setup: Setup, directory: RunDirectory, seat: Seat) -> Worker:
     return Worker(settings, starter(setup.job, setup.frozen, directory, seat, os.environ), encoder)
 
 
-def log_to(directory: RunDirectory, host: str, rank: int, level: str) -> None:
-    """mpibatch's own log of this rank: logs/sys/<host>/rank<r>.txt. Raises OSError."""
+def log_to(directory: RunDirectory, host: str, rank: int, level: str) -> str:
+    """mpibatch's own log of this rank: logs/sys/<host>/rank<r>.txt. Returns why it cannot be, "" if it can."""
     path = directory.rank_log("sys", host, rank)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        return f"cannot write {path}: {error.strerror}"
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     package = logging.getLogger("mpibatch")
     package.handlers = [handler]
     package.setLevel(level)
     package.propagate = False
+    return ""

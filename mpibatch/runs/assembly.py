@@ -21,6 +21,7 @@ from mpibatch.datasets.base import Dataset
 from mpibatch.errors import RunDirectoryError
 from mpibatch.output.base import Finalizer, Stream
 from mpibatch.runs import failed_items
+from mpibatch.runs.directory import cannot_write
 from mpibatch.runs.files import File
 from mpibatch.runs.history import History, Position
 from mpibatch.types import Cause, Failure, decode_failures
@@ -114,7 +115,10 @@ class Assembly:
     def finish(self) -> None:
         """Everything is final and copied: makes what is made at the end. Raises RunDirectoryError."""
         if isinstance(self._format, Finalizer):
-            self._format.finalize(self._path, self._declared or b"", self._parts())
+            try:
+                self._format.finalize(self._path, self._declared or b"", self._parts())
+            except OSError as error:
+                raise cannot_write(self._path, error) from error
         self.sync()
 
     @property

@@ -86,7 +86,8 @@ def _look_at_files(job: Job, inputs: list[CheckedInput], problems: list[str], wa
 def _files(checked: CheckedInput) -> Iterator[str]:
     for batch in checked.plan.descriptors(0, min(checked.plan.total, LOOKED_AT)):
         for item in checked.dataset.describe(batch.payload, None, batch.items):
-            yield item.item
+            if "://" not in item.item:
+                yield item.item
 
 
 def _complaint(path: str) -> str:

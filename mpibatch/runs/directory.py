@@ -1,5 +1,6 @@
 """The run directory: where each file of a run is, and how a small one is replaced without ever being half there."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -100,11 +101,28 @@ def create_at(path: Path) -> RunDirectory:
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Replaces `path` atomically: readers see the old text or the new one. Raises OSError."""
+    """Replaces `path` atomically: readers see the old text or the new one. Raises RunDirectoryError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-    temporary.write_bytes(text.encode("utf-8", "backslashreplace"))  # bytes of a path that are no UTF-8 become escapes
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))  # of a path that is no UTF-8: escapes
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> RunDirectoryError:
+    """What to tell of a file in a run directory that could not be written."""
+    if not path.parent.exists():
+        return RunDirectoryError(
+            f"{path.parent} is gone: it was deleted, or its file system is away, while the run was at work"
+        )
+    return RunDirectoryError(
+        f"cannot write {path}: {error.strerror or error}. The results log has all that was done before: make room, or "
+        "make it writable, then go on with `mpibatch resume`."
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 from mpibatch.errors import RunDirectoryError
+from mpibatch.runs.directory import cannot_write
 
 PIECE = 4 << 20
 
@@ -56,7 +57,4 @@ class File:
         os.close(self._descriptor)
 
     def _explain(self, error: OSError) -> RunDirectoryError:
-        return RunDirectoryError(
-            f"cannot write {self.path}: {error.strerror}. The results log has all that was done before: make room, "
-            "then go on with `mpibatch resume`."
-        )
+        return cannot_write(self.path, error)

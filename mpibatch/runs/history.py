@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mpibatch.errors import RunDirectoryError
 from mpibatch.runs.directory import RunDirectory
-from mpibatch.runs.log import RecordType, scan
+from mpibatch.runs.log import MAGIC, Record, RecordType, scan
 from mpibatch.runs.outcomes import ATTEMPT_DTYPE, Outcomes
 from mpibatch.runs.plan import Plan
 from mpibatch.types import Cause
@@ -44,7 +44,10 @@ class Position:
 
 @dataclass(slots=True)
 class History:
-    """epoch: of the incarnation that is about to begin, from 1; logs: those of earlier epochs, open for reading."""
+    """epoch: of the incarnation that is about to begin, from 1
+    logs:    those of earlier epochs, open for reading
+    damage:  a sentence for each log that ends in what is no record
+    """
 
     plan: Plan
     outcomes: Outcomes
@@ -53,6 +56,7 @@ class History:
     schemas: dict[int, bytes] = field(default_factory=dict)
     logs: dict[int, int] = field(default_factory=dict)
     attempts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(Cause), dtype=np.int64))
+    damage: list[str] = field(default_factory=list)
 
     @staticmethod
     def none(plan: Plan, epoch: int = 1) -> "History":
@@ -81,31 +85,51 @@ def read(directory: RunDirectory) -> History | None:
     plan = Plan.read(directory.plan)
     before = epochs(directory)
     history = History.none(plan, epoch=max(before, default=0) + 1)
-    for epoch in before:
-        _replay(history, epoch, directory.results(epoch))
+    try:
+        for epoch in before:
+            _replay(history, epoch, directory.results(epoch))
+        history.attempts = _attempts(directory.events)
+    except OSError as error:
+        raise RunDirectoryError(f"cannot read back {error.filename}: {error.strerror}") from error
     if not history.outcomes.table["final"][: history.position.frontier].all():
         history.position = Position()  # a log was damaged before what assembly had reached: from the start again
-    history.attempts = _attempts(directory.events)
     return history
 
 
 def _replay(history: History, epoch: int, path: Path) -> None:
-    table = history.outcomes.table
+    end = min(len(MAGIC), path.stat().st_size)
     for record in scan(path):
-        if record.type is RecordType.RESULTS:
+        try:
+            _apply(record, history, epoch, path)
+        except (ValueError, struct.error) as error:  # the checksum is right: somebody meant it so
+            raise RunDirectoryError(
+                f"{path}: the record at {record.offset} is of another version of mpibatch. Go on with that version: "
+                "run.json says which."
+            ) from error
+        end = record.offset + len(record.body)
+    history.logs[epoch] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    if (size := path.stat().st_size) > end:
+        history.damage.append(
+            f"{path.name} is cut off or damaged at byte {end} of {size}, as a crash leaves it: what followed is done "
+            "again"
+        )
+
+
+def _apply(record: Record, history: History, epoch: int, path: Path) -> None:
+    match record.type:
+        case RecordType.RESULTS:
             records = np.frombuffer(record.body, dtype=ATTEMPT_DTYPE, count=record.count)
             if len(records) and not 0 <= records["index"].min() <= records["index"].max() < history.plan.total:
                 plan = path.parent / "plan.parquet"
                 raise RunDirectoryError(f"{path} names mini-batches that {plan} does not have: are both of one run?")
             history.outcomes.accept(records, epoch, record.offset)
-        elif record.type is RecordType.SCHEMA:
+        case RecordType.SCHEMA:
             history.schemas[record.count] = record.body
-        elif record.type is RecordType.CHECKPOINT:
+        case RecordType.CHECKPOINT:
             history.position = Position.decode(record.body)
-        elif record.type is RecordType.REOPENED:
-            table["final"][np.frombuffer(record.body, dtype="<i8")] = False
+        case RecordType.REOPENED:
+            history.outcomes.table["final"][np.frombuffer(record.body, dtype="<i8")] = False
             history.position = Position()
-    history.logs[epoch] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _attempts(events: Path) -> NDArray[np.int64]:
@@ -115,4 +139,4 @@ def _attempts(events: Path) -> NDArray[np.int64]:
     whole = events.stat().st_size // ATTEMPT_DTYPE.itemsize
     os.truncate(events, whole * ATTEMPT_DTYPE.itemsize)
     causes = np.fromfile(events, dtype=ATTEMPT_DTYPE)["cause"]
-    return np.bincount(causes, minlength=len(Cause)).astype(np.int64)
+    return np.bincount(causes, minlength=len(Cause))[: len(Cause)].astype(np.int64)

@@ -1,11 +1,14 @@
 """One owner: who writes in a run directory, and proof that nobody else does.
 
-    owner.json {epoch, host, boot id, pid, beat} --beat every BEAT_SECONDS, by a thread--> seen by whoever comes second
+    owner.json {key, host, boot id, pid, start}         made exclusively, never rewritten
+    .owner.<key>.beat {number}                          rewritten every BEAT_SECONDS, by a thread of the owner
+    .owner.<key>.heir                                   made exclusively by the one that takes over from a dead owner
 
 A second run is refused while the owner's process lives (same machine) or its beat advances (another). It takes over
 when the beat has stood still for LEASE_SECONDS; and an owner that could not beat for half as long (stopped, cut off
-from the file system) finds out, before it writes again, whether it has been taken over. No file locks: network file
-systems do not all have them.
+from the file system) finds out, before it writes again, whether it has been taken over. An owner never touches a file
+of its successor's, and of several successors one makes the heir's file. No file locks: network file systems do not all
+have them.
 """
 
 import contextlib
@@ -15,7 +18,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mpibatch.errors import RunDirectoryError, StoppedEarly, UsageError
@@ -34,7 +37,6 @@ class Owner:
     boot_id: str
     pid: int
     began: int
-    beat: int = 0
 
     @staticmethod
     def me() -> "Owner":
@@ -55,15 +57,16 @@ class Lease:
     def __init__(self, path: Path, owner: Owner) -> None:
         self._path = path
         self._owner = owner
-        self._last_beat = time.monotonic()
+        self._beats = 0
+        self._last_beat = _now()
         self._stop = threading.Event()
         self._lost = False
-        self._thread = threading.Thread(target=self._beat, name="mpibatch-lease", daemon=True)
+        self._thread = threading.Thread(target=self._go_on, name="mpibatch-lease", daemon=True)
         self._thread.start()
 
     def check(self) -> None:
         """Before anything is written. Raises StoppedEarly where another owner has taken over."""
-        if time.monotonic() - self._last_beat > LEASE_SECONDS / 2 and not self._lost:
+        if _now() - self._last_beat > LEASE_SECONDS / 2 and not self._lost:
             self._lost = not self._is_mine()
         if self._lost:
             raise StoppedEarly(
@@ -71,28 +74,36 @@ class Lease:
                 f"{LEASE_SECONDS:g} s; this one stops without writing anything more"
             )
 
+    def beat(self) -> None:
+        """Says that the owner is still there, unless it has been taken over."""
+        began = _now()
+        with contextlib.suppress(OSError):  # a file system that is away for a moment: `check` judges by the clock
+            if self._is_mine():
+                self._beats += 1
+                _write(_beat_of(self._path, self._owner), str(self._beats))
+                self._last_beat = began
+            else:
+                self._lost = True
+
+    def release(self) -> None:
+        """Goodbye: whoever comes next need not wait."""
+        self._stop.set()
+        self._thread.join()
+        with contextlib.suppress(OSError):
+            _beat_of(self._path, self._owner).unlink(missing_ok=True)
+            if not self._lost and self._is_mine():
+                self._path.unlink(missing_ok=True)
+                for heir in self._path.parent.glob(".owner.*.heir"):
+                    heir.unlink(missing_ok=True)
+
     def _is_mine(self) -> bool:
+        """An owner.json that cannot be read is no proof of a successor."""
         other = _read(self._path)
         return other is None or other.key == self._owner.key
 
-    def release(self) -> None:
-        self._stop.set()
-        self._thread.join()
-        if not self._lost:
-            with contextlib.suppress(OSError):
-                self._path.unlink()
-
-    def _beat(self) -> None:
-        number = self._owner.beat
-        while not self._stop.wait(BEAT_SECONDS):
-            began = time.monotonic()
-            number += 1
-            with contextlib.suppress(OSError):  # a file system that is away for a moment: `check` judges by the clock
-                if not self._is_mine():
-                    self._lost = True
-                    return
-                _replace(self._path, replace(self._owner, beat=number))
-                self._last_beat = began
+    def _go_on(self) -> None:
+        while not self._stop.wait(BEAT_SECONDS) and not self._lost:
+            self.beat()
 
 
 def acquire(
@@ -105,17 +116,47 @@ def acquire(
     """
     path = directory.path / "owner.json"
     me = Owner.me()
-    while True:
-        try:
-            _create(path, me)
-            return Lease(path, me)
-        except FileExistsError:
-            other = _read(path)
-        except OSError as error:
-            raise RunDirectoryError(f"cannot write {path}: {error.strerror}. Is the run directory writable?") from error
-        if other is not None:
-            _refuse_if_alive(path, other, wait, tell)
-        _set_aside(path)
+    try:
+        while not (_create(path, me) or _succeed(path, me, wait, tell)):
+            wait(0.01)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"cannot write {path}: {error.strerror}. Is the run directory there and writable, and is there room?"
+        ) from error
+    return Lease(path, me)
+
+
+def refuse_if_owned(directory: RunDirectory, wait: Callable[[float], None] = time.sleep) -> None:
+    """Raises UsageError where a run is at work in the directory."""
+    path = directory.path / "owner.json"
+    owner = _read(path)
+    if owner is not None:
+        _refuse_if_alive(path, owner, wait, lambda text: None)
+
+
+def _succeed(path: Path, me: Owner, wait: Callable[[float], None], tell: Callable[[str], None]) -> bool:
+    """Takes over from an owner that is gone; False where another was quicker. Raises UsageError, OSError."""
+    first = _read(path)
+    if first is None:
+        # empty or damaged: a full disk may have left it; nobody owns what nobody can read
+        unreadable = path.exists()
+        if unreadable:
+            path.rename(path.with_name(f".owner.{me.key}.unreadable"))
+        return False
+    last = first
+    while (heir := _read(_heir_of(path, last))) is not None:  # one that died while it took over
+        last = heir
+    _refuse_if_alive(path, last, wait, tell)
+    mine = _heir_of(path, last)
+    if not _create(mine, me):
+        return False
+    now = _read(path)
+    if now is None or now.key != first.key:  # it had said goodbye, or was succeeded, before we looked for its heir
+        mine.unlink(missing_ok=True)
+        return False
+    _write(path, json.dumps(asdict(me)))
+    _beat_of(path, last).unlink(missing_ok=True)
+    return True
 
 
 def _refuse_if_alive(path: Path, other: Owner, wait: Callable[[float], None], tell: Callable[[str], None]) -> None:
@@ -126,11 +167,11 @@ def _refuse_if_alive(path: Path, other: Owner, wait: Callable[[float], None], te
             f"{path} names an owner on {other.host}; waiting up to {LEASE_SECONDS:g} s to see whether it is still there"
         )
         alive = False
-        until = time.monotonic() + LEASE_SECONDS
-        while not alive and time.monotonic() < until:
+        until = _now() + LEASE_SECONDS
+        before = _text(_beat_of(path, other))
+        while not alive and _now() < until and path.exists():
             wait(BEAT_SECONDS / 2)
-            now = _read(path)
-            alive = now is not None and now != other
+            alive = _text(_beat_of(path, other)) not in (before, None)
     if alive:
         raise UsageError(
             f"{path.parent} is in use by process {other.pid} on {other.host}. Wait until that run has ended, or stop "
@@ -138,41 +179,62 @@ def _refuse_if_alive(path: Path, other: Owner, wait: Callable[[float], None], te
         )
 
 
-def _set_aside(path: Path) -> None:
-    """Out of the way by a rename, of which only one of two successors can be the doer; the other tries again."""
-    aside = path.with_name(f".owner.{secrets.token_hex(4)}")
-    with contextlib.suppress(FileNotFoundError):
-        path.rename(aside)
-        aside.unlink()
+def _beat_of(path: Path, owner: Owner) -> Path:
+    return path.with_name(f".owner.{owner.key}.beat")
 
 
-def _create(path: Path, owner: Owner) -> None:
+def _heir_of(path: Path, owner: Owner) -> Path:
+    return path.with_name(f".owner.{owner.key}.heir")
+
+
+def _create(path: Path, owner: Owner) -> bool:
     """Exclusively, and with its content from the first moment on: a link is atomic on network file systems too."""
-    temporary = path.with_name(f".owner.{owner.key}")
-    temporary.write_text(json.dumps(asdict(owner)), encoding="ascii")
+    temporary = path.with_name(f".owner.{owner.key}.new")
     try:
+        temporary.write_text(json.dumps(asdict(owner)), encoding="ascii")
         os.link(temporary, path)
+    except FileExistsError:
+        return False
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
+    return True
 
 
-def _replace(path: Path, owner: Owner) -> None:
-    temporary = path.with_name(f".owner.{owner.key}")
-    temporary.write_text(json.dumps(asdict(owner)), encoding="ascii")
-    temporary.replace(path)
+def _write(path: Path, text: str) -> None:
+    """Atomically."""
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    try:
+        temporary.write_text(text, encoding="ascii")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return None
 
 
 def _read(path: Path) -> Owner | None:
     """The owner as written; None where there is none or it cannot be read."""
     try:
-        return Owner(**json.loads(path.read_text(encoding="ascii")))
-    except (OSError, ValueError, TypeError):
+        return Owner(**json.loads(_text(path) or ""))
+    except (ValueError, TypeError):
         return None
 
 
+def _now() -> float:
+    """Seconds that go on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def _boot_id() -> str:
+    """Of this start of the machine, and of the process namespace within it: where a pid means something."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return ""
 

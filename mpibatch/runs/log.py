@@ -8,10 +8,12 @@
              REOPENED: mini-batches, 8 bytes each, that are to be run again whatever earlier records say
 
 A record is written with one call; what a crash cuts in two is noticed by length or checksum on opening, and everything
-from the first bad record on is cut off. Nothing is ever overwritten.
+from the first bad record on counts as never written. Nothing is ever overwritten.
 """
 
+import contextlib
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -20,8 +22,10 @@ from enum import IntEnum
 from pathlib import Path
 
 from mpibatch.errors import RunDirectoryError
+from mpibatch.runs.directory import cannot_write
 
 MAGIC = b"mpibatch results log 1\n"
+OTHER_VERSION = re.compile(rb"mpibatch results log \d+\n")
 HEADER = struct.Struct("<4sBxxxIQI")  # mark, type, count, length, crc32
 MARK = b"mbr1"
 
@@ -31,6 +35,9 @@ class RecordType(IntEnum):
     SCHEMA = 2
     CHECKPOINT = 3
     REOPENED = 4
+
+
+KNOWN = frozenset(RecordType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,11 @@ class ResultsLog:
         return self._write([head[:-4] + crc.to_bytes(4, "little"), *parts]) + HEADER.size
 
     def sync(self) -> None:
-        os.fsync(self._file)
+        """What was appended survives a crash of the machine from here on. Raises RunDirectoryError."""
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            raise self._explain(error) from error
 
     def close(self) -> None:
         os.close(self._file)
@@ -87,28 +98,26 @@ class ResultsLog:
                 while rest:
                     rest = rest[os.write(self._file, rest) :]
         except OSError as error:
-            os.ftruncate(self._file, start)
-            raise RunDirectoryError(
-                f"cannot write to the results log {self.path}: {error.strerror}. Everything before is kept: "
-                "make room, then go on with `mpibatch resume`."
-            ) from error
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, start)
+            raise self._explain(error) from error
         self._end = start + wanted
         return start
+
+    def _explain(self, error: OSError) -> RunDirectoryError:
+        return cannot_write(self.path, error)
 
 
 def scan(path: Path) -> Iterator[Record]:
     """All good records of a log, up to the first that is torn or damaged.
 
-    Raises RunDirectoryError for a file that is no results log or is from another version.
+    Raises RunDirectoryError where the log is from another version, OSError where it cannot be read.
     """
     with path.open("rb") as file:
         if (magic := file.read(len(MAGIC))) != MAGIC:
-            if MAGIC.startswith(magic):
-                return  # torn within the first bytes: an empty log
-            raise RunDirectoryError(
-                f"{path} is no results log of this version of mpibatch: it begins {magic!r}, not {MAGIC!r}. Go on with "
-                "the version that wrote it (run.json says which)."
-            )
+            if OTHER_VERSION.match(magic + file.read(20)):
+                raise _other_version(path)
+            return  # torn or damaged within the first bytes: an empty log
         size = os.fstat(file.fileno()).st_size
         while len(head := file.read(HEADER.size)) == HEADER.size:
             mark, kind, count, length, crc = HEADER.unpack(head)
@@ -118,4 +127,27 @@ def scan(path: Path) -> Iterator[Record]:
             body = file.read(length)
             if zlib.crc32(body, zlib.crc32(head[:-4] + bytes(4))) != crc:
                 return
+            if kind not in KNOWN:
+                raise _other_version(path)
             yield Record(RecordType(kind), count, offset, body)
+
+
+def results_in(path: Path) -> int:
+    """How many outcomes a log has recorded, by its headers alone; damaged bodies are not noticed. Raises OSError."""
+    found = 0
+    with path.open("rb") as file:
+        file.seek(len(MAGIC))
+        while len(head := file.read(HEADER.size)) == HEADER.size:
+            mark, kind, count, length, _ = HEADER.unpack(head)
+            if mark != MARK:
+                break
+            found += count if kind == RecordType.RESULTS else 0
+            file.seek(length, os.SEEK_CUR)
+    return found
+
+
+def _other_version(path: Path) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"{path} was written by another version of mpibatch. Go on with that version: run.json says which."
+    )
+

@@ -7,6 +7,7 @@
 A million mini-batches are a million rows in Arrow memory, not a million Python objects.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 from mpibatch.datasets.base import Dataset
 from mpibatch.errors import RunDirectoryError
 from mpibatch.runs.arrow import numbers, texts, to_numpy
+from mpibatch.runs.directory import cannot_write
 from mpibatch.types import UNKNOWN, Map, MiniBatch, MiniBatches, Slice
 
 CHUNK = 16384
@@ -66,12 +68,18 @@ class Plan:
         return Plan(batches, tuple(bytes.fromhex(text) for text in frozen))
 
     def write(self, path: Path) -> None:
+        """Atomically. Raises RunDirectoryError."""
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         frozen = json.dumps([data.hex() for data in self.frozen]).encode()
-        with pq.ParquetWriter(temporary, SCHEMA.with_metadata({FROZEN: frozen}), compression="zstd") as writer:
-            for chunk in self._chunks:
-                writer.write_batch(chunk)
-        temporary.replace(path)
+        try:
+            with pq.ParquetWriter(temporary, SCHEMA.with_metadata({FROZEN: frozen}), compression="zstd") as writer:
+                for chunk in self._chunks:
+                    writer.write_batch(chunk)
+            temporary.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise cannot_write(path, error) from error
 
     @property
     def items(self) -> int:

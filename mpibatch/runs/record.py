@@ -85,6 +85,25 @@ def is_complete(directory: RunDirectory) -> bool:
     return directory.summary.exists() and read_json(directory.summary).get("status") == State.COMPLETED
 
 
+def nothing_left(directory: RunDirectory, wishes: Wishes) -> str:
+    """Why a run need not be gone on with, in words; "" where there is something to do.
+
+    Raises UsageError where failed mini-batches cannot be tried again, RunDirectoryError where nothing can be read.
+    """
+    if not is_complete(directory):
+        return ""
+    if not wishes.retry_failed:
+        return "this run is complete; there is nothing left to do"
+    if not read_json(directory.summary)["items"]["failed"]:
+        return "this run is complete, and nothing has failed that could be tried again"
+    if not any(directory.path.glob("results.*.log")):
+        raise UsageError(
+            f"the results log of {directory.path} was dropped by `mpibatch clean`: what succeeded cannot be put "
+            "together with what would be tried again. Start a new run."
+        )
+    return ""
+
+
 def go_on(directory: RunDirectory, job: Job) -> Job:
     """`merged`, and run.json is updated."""
     now = merged(directory, job)

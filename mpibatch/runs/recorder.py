@@ -20,7 +20,7 @@ from mpibatch.errors import MpibatchError, RunDirectoryError
 from mpibatch.output.base import Finalizer, Stream
 from mpibatch.runs.arrow import numbers, texts
 from mpibatch.runs.assembly import Assembly
-from mpibatch.runs.directory import RunDirectory
+from mpibatch.runs.directory import RunDirectory, cannot_write
 from mpibatch.runs.history import History
 from mpibatch.runs.lease import Lease
 from mpibatch.runs.log import RecordType, ResultsLog
@@ -48,8 +48,8 @@ class Recorder:
         self._epoch = history.epoch
         self._outcomes = history.outcomes
         self._logs = {**history.logs, history.epoch: self._log.descriptor}
-        self._assembly = Assembly(history, datasets, self._logs, format, output, directory.failed_items)
-        self._checkpointed = self._assembly.position
+        self.assembly = Assembly(history, datasets, self._logs, format, output, directory.failed_items)
+        self._checkpointed = self.assembly.position
         self._events = _append_to(directory.events)
         self._errors = _append_to(directory.error_log)
         self.attempts = history.attempts
@@ -67,7 +67,7 @@ class Recorder:
     def assemble(self) -> tuple[bool, list[int]]:
         """Some more of the output: whether there is still more, and the items of each success that did not fit."""
         self._lease.check()
-        return self._assembly.advance(), self._assembly.take_refused()
+        return self.assembly.advance(), self.assembly.take_refused()
 
     def note(self, rank: int, records: NDArray[np.void], data: bytes) -> list[Failure]:
         """Every attempt, final or not: its event, and the failures of those that failed."""
@@ -93,9 +93,9 @@ class Recorder:
 
     def learn(self, schema: int, described: bytes) -> None:
         """A schema that records to come refer to by its number."""
-        if not self._assembly.knows(schema):
+        if not self.assembly.knows(schema):
             self._log.append(RecordType.SCHEMA, schema, described)
-            self._assembly.learn(schema, described)
+            self.assembly.learn(schema, described)
 
     def accept(self, records: NDArray[np.void], data: bytes, final: NDArray[np.bool_]) -> None:
         """Those of the attempts that are final go to the log."""
@@ -118,22 +118,22 @@ class Recorder:
 
     def checkpoint(self) -> None:
         """Every few seconds: a resume goes on from here."""
-        position = self._assembly.position
+        position = self.assembly.position
         if position != self._checkpointed:
             self._lease.check()
-            self._assembly.sync()
+            self.assembly.sync()
             self._log.append(RecordType.CHECKPOINT, 0, position.encode())
             self._checkpointed = position
 
     @property
     def to_be_made(self) -> int:
         """Bytes from which the output is made at the end; 0 where it is written as results come."""
-        return self._assembly.to_be_made
+        return self.assembly.to_be_made
 
     def finish(self) -> None:
         """Everything is final and assembled: makes what is made at the end. Raises RunDirectoryError."""
         self._lease.check()
-        self._assembly.finish()
+        self.assembly.finish()
 
     def close(self, keep: bool) -> None:
         """`keep`: the logs are needed for what comes next; otherwise they have served, since the output is complete."""
@@ -141,7 +141,7 @@ class Recorder:
             with contextlib.suppress(MpibatchError):  # a full disk, or another owner: the log is good without it
                 self.checkpoint()
                 self._log.sync()
-        self._assembly.close()
+        self.assembly.close()
         for descriptor in (*self._logs.values(), self._events, self._errors):
             os.close(descriptor)
         _make_columnar(self._directory.events, keep)
@@ -158,8 +158,11 @@ def _make_columnar(path: Path, keep: bool) -> None:
     }
     columns["cause"] = pa.DictionaryArray.from_arrays(numbers(records["cause"].astype(np.int8)), causes)
     temporary = path.with_name(f".events.{os.getpid()}")
-    pq.write_table(pa.table(columns), temporary)
-    temporary.replace(path.with_suffix(".parquet"))
+    try:
+        pq.write_table(pa.table(columns), temporary)
+        temporary.replace(path.with_suffix(".parquet"))
+    finally:
+        temporary.unlink(missing_ok=True)
     if not keep:
         path.unlink()
 
@@ -182,7 +185,4 @@ def _write(descriptor: int, data: bytes, path: Path) -> None:
         while rest:
             rest = rest[os.write(descriptor, rest) :]
     except OSError as error:
-        raise RunDirectoryError(
-            f"cannot write {path}: {error.strerror}. The results log has all that was done before: make room, then go "
-            "on with `mpibatch resume`."
-        ) from error
+        raise cannot_write(path, error) from error

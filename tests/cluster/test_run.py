@@ -33,9 +33,11 @@ def test_srun_with_pmix_and_open_mpi(cluster: Cluster, shared: Path, openmpi: st
 
 def test_srun_with_pmi2_and_mpich(cluster: Cluster, shared: Path, mpich: str) -> None:
     work = write(shared)
-    said = cluster.srun("-N3", "-n6", "--mpi=pmi2", *run_with(mpich, work))
+    command = ("-N3", "-n6", "--mpi=pmi2", *run_with(mpich, work))
+    said = cluster.srun(*command)
     assert_done_once_by(work, 6)
     assert said.stderr == ""
+    assert "nothing left to do" in cluster.srun(*command).stdout
 
 
 def assert_refused(cluster: Cluster, work: Work, python: str, wrong: str, right: str) -> None:

@@ -128,7 +128,7 @@ def test_a_cancelled_job_drains_and_stays_away(cluster: Cluster, shared: Path) -
     wait_until("mini-batches to be done", lambda: begun(work, 8))
     cluster.run(["scancel", str(job)])
     assert cluster.wait_job(job) == "CANCELLED"
-    wait_until("the run to end", lambda: (work.run_dir / "summary.json").exists())
+    wait_until("the run to end", (work.run_dir / "summary.json").exists)
     assert work.summary()["status"] == "stopped"
     counts = work.summary()["mini_batches"]
     assert counts["succeeded"] == len(work.attempts())  # what ran was let end
@@ -145,8 +145,7 @@ def test_a_time_limit_that_is_too_short(cluster: Cluster, shared: Path) -> None:
     assert first["status"] == "stopped"
     assert work.repeated() < 0  # there is work left
     assert_completed(cluster, work, job, ranks=2)
-    assert cluster.job_field(job, "Restarts") == "1"
-    assert work.repeated() == 0
+    assert work.repeated() == 0  # each time what ran was let end
 
 
 def test_the_node_of_rank_0_crashes(cluster: Cluster, shared: Path) -> None:

@@ -70,6 +70,12 @@ def test_rows_come_in_the_format_of_the_job(tmp_path: Path) -> None:
     assert answer.stdout.splitlines()[:2] == ["n,t", '1,"x,y"']
 
 
+def test_rows_for_parquet_are_shown_as_a_table(tmp_path: Path) -> None:
+    job = JOB + "  append_row_file_name: rows.parquet\n"
+    answer = debug(tmp_path, "def run(mini_batch):\n    return [{'n': 1, 't': 'x'}, {'n': 2, 't': 'y'}]\n", job=job)
+    assert [line.split() for line in answer.stdout.splitlines()] == [["n", "t"], ["0", "1", "x"], ["1", "2", "y"]]
+
+
 def test_files_of_the_script_are_kept(tmp_path: Path) -> None:
     script = """
 import os

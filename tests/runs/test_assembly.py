@@ -18,6 +18,8 @@ from mpibatch.output.base import Finalizer, Stream
 from mpibatch.output.csv import CsvStream
 from mpibatch.output.text import TextStream
 from mpibatch.runs.directory import RunDirectory, create_at
+from mpibatch.runs.history import History
+from mpibatch.runs.lease import acquire
 from mpibatch.runs.log import RecordType, scan
 from mpibatch.runs.outcomes import ATTEMPT_DTYPE
 from mpibatch.runs.plan import Plan
@@ -54,7 +56,9 @@ class Run:
         slices = [Slice("\0".join(group).encode(), len(group)) for group in names]
         self.output = self.directory.outputs / "out.txt"
         dataset = Listed(slices)
-        self.recorder = Recorder(self.directory, Plan.build([dataset], map), [dataset], format, self.output)
+        self.lease = acquire(self.directory)
+        history = History.none(Plan.build([dataset], map))
+        self.recorder = Recorder(self.directory, history, [dataset], format, self.output, self.lease)
         self.ids = {schema: number for number, schema in enumerate(sorted({o.schema for o in outcomes} - {b""}), 1)}
         self.ids[b""] = 0
         for schema, number in self.ids.items():
@@ -89,6 +93,7 @@ class Run:
         refused = self.recorder.assembly.take_refused()
         self.recorder.assembly.finish()
         self.recorder.close(keep=True)
+        self.lease.release()
         failed = [json.loads(line) for line in self.directory.failed_items.read_text().splitlines()]
         return self.output.read_bytes() if self.output.exists() else b"", failed, refused
 
@@ -229,7 +234,7 @@ def test_attempts_that_are_not_final_leave_an_event_and_no_row(tmp_path: Path) -
     events = pq.read_table(run.directory.path / "events.parquet").to_pydict()
     assert events["index"] == [0, 0, 0, 1]
     assert events["cause"] == ["user_error", "user_error", "succeeded", "succeeded"]
-    assert not run.directory.events.exists()
+    assert run.directory.events.exists(), "a resume adds to them"
     assert run.recorder.attempts[Cause.USER_ERROR] == 2
     errors = run.directory.error_log.read_text()
     assert errors.count("rank 1 on node, try 3: user_error: ValueError: no\nTraceback ...") == 2
@@ -254,7 +259,8 @@ def test_a_mixed_message_logs_only_what_is_final(tmp_path: Path) -> None:
     output, failed, _ = run.finish()
     assert output == b"0\n1\n3\n"
     assert found_lines(failed) == [(2, "/data/2_0"), (2, "/data/2_1")]
-    assert [record.count for record in scan(run.directory.results(1))] == [1, 2, 1]
+    results = [record for record in scan(run.directory.results(1)) if record.type is RecordType.RESULTS]
+    assert [record.count for record in results] == [1, 2, 1]
 
 
 def test_a_run_without_failures_needs_no_log_any_more(tmp_path: Path) -> None:
@@ -264,6 +270,7 @@ def test_a_run_without_failures_needs_no_log_any_more(tmp_path: Path) -> None:
         pass
     run.recorder.assembly.finish()
     run.recorder.close(keep=False)
+    run.lease.release()
     assert not run.directory.results(1).exists()
     assert run.output.read_bytes() == b"row\n"
 
@@ -275,7 +282,7 @@ def test_a_schema_is_logged_once(tmp_path: Path) -> None:
     run.arrive([0])
     run.finish()
     kinds = [record.type for record in scan(run.directory.results(1))]
-    assert kinds == [RecordType.SCHEMA, RecordType.RESULTS]
+    assert kinds == [RecordType.SCHEMA, RecordType.RESULTS, RecordType.CHECKPOINT]
 
 
 @pytest.mark.parametrize("size", [0, 100])

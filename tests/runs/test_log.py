@@ -81,11 +81,26 @@ def test_an_existing_log_is_never_written_over(tmp_path: Path) -> None:
         ResultsLog(tmp_path / "log")
 
 
-@pytest.mark.parametrize("content", [b"something else entirely", b"mpibatch results log 2\n", b"\0" * 50])
-def test_no_log_of_ours_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "log").write_bytes(content)
-    with pytest.raises(RunDirectoryError, match="no results log of this version"):
+def test_a_log_of_another_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"mpibatch results log 27\n" + bytes(100))
+    with pytest.raises(RunDirectoryError, match="another version of mpibatch"):
         list(scan(tmp_path / "log"))
+
+
+def test_a_record_of_a_type_from_another_version_is_refused(tmp_path: Path) -> None:
+    """Its checksum is right, so it is no damage: to skip it would be to forget something."""
+    log = ResultsLog(tmp_path / "log")
+    log.append(99, 0)  # type: ignore[arg-type]  # no type of this version
+    log.close()
+    with pytest.raises(RunDirectoryError, match="another version of mpibatch"):
+        list(scan(tmp_path / "log"))
+
+
+@pytest.mark.parametrize("content", [b"something else entirely, and more", b"\0" * 50])
+def test_a_log_damaged_in_its_first_bytes_is_empty(tmp_path: Path, content: bytes) -> None:
+    """Zeros are what a crash of the machine leaves of blocks that were never written."""
+    (tmp_path / "log").write_bytes(content)
+    assert list(scan(tmp_path / "log")) == []
 
 
 @pytest.mark.parametrize("length", range(len(MAGIC) + 1))

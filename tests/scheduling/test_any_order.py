@@ -61,19 +61,21 @@ class AnyOrder(RuleBasedStateMachine):
     def begin(self, items: list[int], policy: Policy, done: set[int], data: st.DataObject) -> None:
         self.policy = policy
         self.entries = [Entry(count) for count in items]
-        final = np.zeros(len(items), dtype=bool)
+        self.tally = Tally()
+        outcomes = np.zeros(len(items), dtype=[("final", "?"), ("items", "<i4"), ("succeeded", "<i4")])
         for index in done:
             if index < len(items) and data.draw(st.booleans()):
-                final[index] = True
+                outcomes[index] = (True, items[index], items[index])
                 self.entries[index].final = True
-        self.tally = Tally()
+                self.tally.mini_batches_succeeded += 1
+                self.tally.items_succeeded += items[index]
         self.members: dict[int, Member] = {}
         self.had: dict[int, set[int]] = {}  # whatever a rank was ever granted
         self.ends: list[Action] = []
         self.stopping = False
         self.accepted = 0
         self.successes: list[int] = []  # items of each, as assembly could still refuse it
-        self.scheduler = Scheduler(len(items), policy, final)
+        self.scheduler = Scheduler(len(items), policy, outcomes)
         self.take(self.scheduler.begin())
 
     # -- what comes out

@@ -1,0 +1,91 @@
+"""The same output bytes from any number of ranks, under either MPI, started plainly and by mpirun.
+
+The MPI of this environment always takes part; MPICH does when MPIBATCH_MPICH_PYTHON names the python of an
+environment with the mpich wheel, and with MPIBATCH_REQUIRE_MPICH=1 it is an error if none is named.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from mpibatch.placement.variables import executor_environment
+
+ROOT = Path(__file__).parents[1]
+DIGITS = ROOT / "jobs" / "digits"
+FILES = 60
+
+SCRIPT = """\
+import os, time
+
+def run(mini_batch, context):
+    time.sleep(0.02 * (context.minibatch_index % 3))    # so that results come out of order
+    return [f"{context.item_offset + place} {os.path.basename(path)}" for place, path in enumerate(mini_batch)]
+"""
+JOB = """\
+name: names
+inputs:
+  texts: {type: files, path: data}
+parallel_run_config: {entry_script: score.py, mini_batch_size: 3}
+"""
+
+
+@pytest.fixture(params=["this environment's MPI", "MPICH"])
+def python(request: pytest.FixtureRequest) -> Path:
+    """An interpreter whose environment has an MPI."""
+    if request.param != "MPICH":
+        return Path(sys.executable)
+    named = os.environ.get("MPIBATCH_MPICH_PYTHON")
+    if not named:
+        message = "MPIBATCH_MPICH_PYTHON does not name the python of an environment with the mpich wheel"
+        if os.environ.get("MPIBATCH_REQUIRE_MPICH") == "1":
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
+    return Path(named)
+
+
+def mpirun(python: Path, ranks: int) -> list[str]:
+    """The command that a user would type before `mpibatch run`."""
+    program = python.parent / "mpirun"
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    flags = ["--bind-to", "none", "--map-by", ":OVERSUBSCRIBE"] if "Open MPI" in version else []
+    flags += ["--allow-run-as-root"] if flags and os.geteuid() == 0 else []
+    return [str(program), *flags, "-n", str(ranks)]
+
+
+def output(python: Path, job: Path, run_dir: Path, ranks: int, by_mpirun: bool) -> bytes:
+    """Runs the job; the bytes of its output file."""
+    run = [str(python), "-m", "mpibatch", "run", str(job), "--run-dir", str(run_dir)]
+    done = subprocess.run(
+        [*mpirun(python, ranks), *run] if by_mpirun else [*run, "-n", str(ranks)],
+        env={**executor_environment(os.environ), "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=110, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((run_dir / "summary.json").read_text())["ranks"] == ranks
+    return (run_dir / "outputs" / "parallel_run_step.txt").read_bytes()
+
+
+@pytest.mark.parametrize("by_mpirun", [False, True], ids=["plainly", "mpirun"])
+@pytest.mark.parametrize("ranks", [1, 2, 5])
+def test_the_output_is_the_same(python: Path, tmp_path: Path, ranks: int, by_mpirun: bool) -> None:
+    (tmp_path / "data").mkdir()
+    for number in range(FILES):
+        (tmp_path / "data" / f"{number:02}").touch()
+    (tmp_path / "score.py").write_text(SCRIPT)
+    (tmp_path / "job.yaml").write_text(JOB)
+    expected = "".join(f"{number} {number:02}\n" for number in range(FILES))
+    assert output(python, tmp_path / "job.yaml", tmp_path / "run", ranks, by_mpirun) == expected.encode()
+
+
+@pytest.mark.skipif(find_spec("tensorflow") is None, reason="tensorflow is not installed")
+def test_the_digits_job(python: Path, tmp_path: Path) -> None:
+    rows = output(python, DIGITS / "job.yaml", tmp_path / "run", 2, by_mpirun=False)
+    names = [line.partition(": ")[0] for line in rows.decode().splitlines()]
+    assert names == sorted(path.name for path in (DIGITS / "data").glob("*.png"))
+    check = [sys.executable, str(DIGITS / "check.py"), str(tmp_path / "run" / "outputs" / "parallel_run_step.txt")]
+    assert subprocess.run(check, check=False).returncode == 0
