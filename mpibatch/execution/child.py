@@ -16,11 +16,12 @@ import socket
 import sys
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mpibatch.datasets import open_dataset
-from mpibatch.datasets.base import Dataset, Loaded, LoadError
+from mpibatch.datasets.base import Dataset, Loaded, LoadError, WrongCut
 from mpibatch.errors import ScriptError
 from mpibatch.execution import entry
 from mpibatch.execution.entry import EntryScript, context_of
@@ -30,7 +31,7 @@ from mpibatch.execution.spec import DUMP_SIGNAL, ExecutorSpec
 from mpibatch.execution.trace import one_line, user_traceback
 from mpibatch.output import open_encoder
 from mpibatch.output.base import Encoded, Encoder, WrongReturn
-from mpibatch.types import ATTEMPT, Cause, Failure, Flag, Phase, encode_failures
+from mpibatch.types import ATTEMPT, UNKNOWN, Cause, Failure, Flag, Phase, encode_failures
 
 NO_ROWS = Encoded(0, b"")
 LARGEST_PACKET_READ = 1 << 20
@@ -120,9 +121,12 @@ class Executor:
                 encoding = time.monotonic()
             cause, failure = self._explain(error, task, encoding - ran)
             encoded = NO_ROWS
+            if cause is Cause.LOAD_ERROR and items == UNKNOWN:
+                items = self._count(task)
+                flags = Flag.ESTIMATED
         done = slot.enter(Phase.SEND)
         schema = self._schema(encoded.schema) if encoded.data else 0
-        succeeded = min(encoded.rows, items)
+        succeeded = max(0, min(encoded.rows, items))  # items may be UNKNOWN
         if ran == began:
             ran = encoding = done
         record = ATTEMPT.pack(
@@ -157,7 +161,17 @@ class Executor:
         else:
             cause, text, trace = Cause.USER_ERROR, one_line(error), user_traceback(error)
             text += self._missing_files(task)
-        return cause, encode_failures([self._failure(cause, text, trace, task)])
+        failure = self._failure(cause, text, trace, task)
+        return cause, encode_failures([replace(failure, fatal=isinstance(error, WrongCut))])
+
+    def _count(self, task: Task) -> int:
+        """Items of a mini-batch that could not be loaded; only its last try counts, so only that is worth a scan."""
+        if task.tries < self._spec.job.config.run_max_try:
+            return UNKNOWN
+        try:
+            return self._datasets[task.mini_batch.dataset].count(task.mini_batch.payload)
+        except Exception:
+            return UNKNOWN
 
     def _slot_phase_is_load(self) -> bool:
         reading = self._slot.read()
@@ -218,13 +232,29 @@ def _settle_in(spec: ExecutorSpec) -> None:
     os.chdir(spec.job.config.source_directory)
     faulthandler.enable()
     faulthandler.register(DUMP_SIGNAL, all_threads=True)
-    # what a terminal or a batch system sends is for mpibatch to judge, not for the script
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _leave_signals_to_the_rank()
     logging.basicConfig(
         level=spec.job.config.logging_level,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         handlers=[logging.FileHandler(spec.script_log, encoding="utf-8", delay=True)],
     )
+
+
+def _leave_signals_to_the_rank() -> None:
+    """What a batch system sends to all processes of a job is for mpibatch to judge: the script goes on for its grace.
+
+    A handler, since what is ignored here programs that the script starts would ignore too; and only of this process,
+    since the script may fork (multiprocessing), and end its children by such a signal.
+    """
+    here = os.getpid()
+
+    def pass_over(number: int, frame: object) -> None:
+        if os.getpid() != here:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, pass_over)
 
 
 def main() -> None:
