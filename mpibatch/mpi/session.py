@@ -6,6 +6,7 @@ connect(env) --> Transport --> rank 0: lead(...)      plan, Setup, Coordinator, 
 
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -28,6 +29,8 @@ from mpibatch.placement.variables import Launcher, launched_by
 from mpibatch.runs.directory import RunDirectory
 from mpibatch.runs.record import Opened
 
+START_LIMIT = "MPIBATCH_START_LIMIT"
+FINALIZE_SECONDS = 30
 SHUTDOWN_SECONDS = 30.0
 ALL_WORK_UP_TO = 32  # ranks: with more, rank 0 has enough to do
 
@@ -75,6 +78,8 @@ def run_rank(opening: Opening, env: Mapping[str, str]) -> ExitStatus:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(TOLD if status is ExitStatus.ERROR else status)
+    if launcher is not None:
+        signal.alarm(FINALIZE_SECONDS)  # MPI_Finalize waits for ranks that nobody has noticed to be lost
     return status
 
 
@@ -116,12 +121,20 @@ def connect(launcher: Launcher | None, env: Mapping[str, str]) -> Transport:
     wrong = misfit(library, launcher, env)
     if wrong is None:
         if not MPI.Is_initialized():
+            signal.alarm(start_limit(launcher, env))
             MPI.Init_thread(MPI.THREAD_MULTIPLE)
+            signal.alarm(0)
         if MPI.COMM_WORLD.Get_size() == 1 and launcher.size is not None and launcher.size > 1:
             wrong = singletons(library, launcher)
     if wrong is not None:
         raise UsageError(wrong)
     return MpiTransport(MPI.COMM_WORLD)
+
+
+def start_limit(launcher: Launcher, env: Mapping[str, str]) -> int:
+    """Seconds for MPI to start. Where a rank dies meanwhile the others would wait in MPI_Init for ever: with ULFM mpirun
+    does not end them, and no thread of theirs can, since MPI_Init holds the interpreter."""
+    return int(env.get(START_LIMIT, 60 + (launcher.size or 0) // 10))
 
 
 def _lead(opening: Opening, transport: Transport, signals: Signals) -> ExitStatus:
