@@ -122,7 +122,7 @@ class Flag(IntEnum):
 
     SURPLUS = 1  # run() returned more rows than items; they are kept
     ISOLATED = 2  # made up of parts: the last try had failed
-    ESTIMATED = 4  # items is a count by a scan that may be off
+    ESTIMATED = 4  # the data could not be read: items is a count by a scan that may be off
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +133,19 @@ class Failure:
     error:     one line: the exception, or what happened
     traceback: of the user's script, "" where there is none
     lost:      positions of the failed items within the mini-batch; None: all of them, or (missing) any
+    missing:   a short return: how many items have no row; any of the mini-batch's may be the ones
+    fatal:     going on would give wrong rows elsewhere, so the run is to be given up
     """
 
     cause: str
     error: str
     traceback: str = ""
     lost: list[int] | None = None
-    missing: int = 0  # a short return: how many items have no row; any of the mini-batch's may be the ones
+    missing: int = 0
     rank: int = UNKNOWN
     tries: int = 0
     host: str = ""
+    fatal: bool = False
 
 
 def encode_failures(failures: Iterable[Failure]) -> bytes:

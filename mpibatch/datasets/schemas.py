@@ -13,12 +13,11 @@ into another type as soon as a slice happens to hold a null is settled for all s
 
 A null that turns up later in a column settled as integers or bool is a LoadError that says how to declare the
 type. The nullable pandas types (`Int64`, `boolean`, ...) can be declared in `column_types` and take nulls as
-they are.
+they are. pandas itself is imported where a DataFrame is made, and not by rank 0, which only plans.
 """
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import pandas as pd
 import pyarrow as pa
 
 from mpibatch.columns import parse_type
@@ -26,22 +25,12 @@ from mpibatch.config.schema import Input
 from mpibatch.datasets.base import LoadError
 from mpibatch.errors import InputError
 
-_NULLABLE: dict[str, Any] = {
-    name: getattr(pd, f"{name[0].upper()}{name[1:]}Dtype")()
-    for name in (
-        "Int8",
-        "Int16",
-        "Int32",
-        "Int64",
-        "UInt8",
-        "UInt16",
-        "UInt32",
-        "UInt64",
-        "Float32",
-        "Float64",
-        "boolean",
-    )
-}
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NULLABLE = (
+    "Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64", "Float32", "Float64", "boolean",
+)  # fmt: skip
 _PANDAS = b"pandas"  # metadata key of a field: the nullable type asked for
 
 
@@ -131,11 +120,13 @@ def _declared(spec: Input, name: str) -> Any:
     return pa.field(name, kind, nullable=not (pa.types.is_integer(kind) or pa.types.is_boolean(kind)))
 
 
-def to_pandas(table: Any, schema: Any) -> pd.DataFrame:
+def to_pandas(table: Any, schema: Any) -> "pd.DataFrame":
     """The table, whose columns have the types of `schema`, as a DataFrame with index 0..n-1.
 
     Raises LoadError for a null where the settled type takes none.
     """
+    import pandas as pd
+
     table = plain(table)
     if not table.num_columns:
         return pd.DataFrame(index=pd.RangeIndex(table.num_rows))
@@ -144,7 +135,7 @@ def to_pandas(table: Any, schema: Any) -> pd.DataFrame:
         whole = pa.types.is_integer(field.type)
         asked = (field.metadata or {}).get(_PANDAS)
         if asked:
-            nullable[at] = _NULLABLE[asked.decode()]
+            nullable[at] = _nullable(asked.decode())
         elif (
             not field.nullable and table.column(at).null_count and (whole or pa.types.is_boolean(field.type))
         ):
@@ -157,12 +148,18 @@ def to_pandas(table: Any, schema: Any) -> pd.DataFrame:
             table = table.set_column(at, field.name, table.column(at).cast(pa.float64(), safe=False))
         elif field.nullable and pa.types.is_boolean(field.type):
             objects.append(at)
-    frame = cast(pd.DataFrame, table.to_pandas(date_as_object=False, ignore_metadata=True))
+    frame = cast("pd.DataFrame", table.to_pandas(date_as_object=False, ignore_metadata=True))
     for at in objects:
         frame.isetitem(at, frame.iloc[:, at].to_numpy(dtype=object))
     for at, dtype in nullable.items():
         frame.isetitem(at, dtype.__from_arrow__(table.column(at)))
     return frame
+
+
+def _nullable(name: str) -> Any:
+    import pandas as pd
+
+    return getattr(pd, f"{name[0].upper()}{name[1:]}Dtype")()
 
 
 def plain(table: Any) -> Any:

@@ -16,11 +16,12 @@ import socket
 import sys
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mpibatch.datasets import open_dataset
-from mpibatch.datasets.base import Dataset, Loaded, LoadError
+from mpibatch.datasets.base import Dataset, Loaded, LoadError, WrongCut
 from mpibatch.errors import ScriptError
 from mpibatch.execution import entry
 from mpibatch.execution.entry import EntryScript, context_of
@@ -30,7 +31,7 @@ from mpibatch.execution.spec import DUMP_SIGNAL, ExecutorSpec
 from mpibatch.execution.trace import one_line, user_traceback
 from mpibatch.output import open_encoder
 from mpibatch.output.base import Encoded, Encoder, WrongReturn
-from mpibatch.types import ATTEMPT, Cause, Failure, Flag, Phase, encode_failures
+from mpibatch.types import ATTEMPT, UNKNOWN, Cause, Failure, Flag, Phase, encode_failures
 
 NO_ROWS = Encoded(0, b"")
 LARGEST_PACKET_READ = 1 << 20
@@ -114,9 +115,12 @@ class Executor:
                 encoding = time.monotonic()
             cause, failure = self._explain(error, task, encoding - ran)
             encoded = NO_ROWS
+            if cause is Cause.LOAD_ERROR and items == UNKNOWN:
+                items = self._count(task)
+                flags = Flag.ESTIMATED
         done = slot.enter(Phase.SEND)
         schema = self._schema(encoded.schema) if encoded.data else 0
-        succeeded = min(encoded.rows, items)
+        succeeded = max(0, min(encoded.rows, items))  # items may be UNKNOWN
         if ran == began:
             ran = encoding = done
         record = ATTEMPT.pack(
@@ -151,7 +155,17 @@ class Executor:
         else:
             cause, text, trace = Cause.USER_ERROR, one_line(error), user_traceback(error)
             text += self._missing_files(task)
-        return cause, encode_failures([self._failure(cause, text, trace, task)])
+        failure = self._failure(cause, text, trace, task)
+        return cause, encode_failures([replace(failure, fatal=isinstance(error, WrongCut))])
+
+    def _count(self, task: Task) -> int:
+        """Items of a mini-batch that could not be loaded; only its last try counts, so only that is worth a scan."""
+        if task.tries < self._spec.job.config.run_max_try:
+            return UNKNOWN
+        try:
+            return self._datasets[task.mini_batch.dataset].count(task.mini_batch.payload)
+        except Exception:
+            return UNKNOWN
 
     def _slot_phase_is_load(self) -> bool:
         reading = self._slot.read()

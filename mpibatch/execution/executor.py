@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +57,7 @@ class Executor:
     describe:    completes the spec with this executor's descriptors
     environment: of the script, complete
     stdout, stderr: files that are appended to
+    scratch:     whether it gets a TMPDIR of its own, which goes when it ends, however it ends
     """
 
     def __init__(
@@ -64,8 +66,10 @@ class Executor:
         environment: Mapping[str, str],
         stdout: Path,
         stderr: Path,
+        scratch: bool = False,
     ) -> None:
         self.slot = Slot()
+        self._scratch = _scratch_folder(environment) if scratch else None
         self._queue, queue = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._queue.setblocking(False)
         self._unbegun_end = queue  # kept, so that packets the executor has not taken can be taken back
@@ -84,7 +88,7 @@ class Executor:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env=dict(environment),
+                env={**environment, "TMPDIR": self._scratch.name} if self._scratch else dict(environment),
                 pass_fds=(control.fileno(), spec, told.queue, told.results, told.slot),
                 start_new_session=True,  # signals of the terminal and of mpirun are for the rank to judge
             )
@@ -157,6 +161,8 @@ class Executor:
                 self._buffer += data
                 if len(data) < READ_BYTES // 16 or len(self._buffer) > 4 * READ_BYTES:
                     break
+        if not _begins_whole(self._buffer):
+            return Arrived(b"", [])  # without a copy at each look, since a frame may be very large
         data = bytes(self._buffer)
         frames: list[tuple[int, int, int]] = []
         size, position, header, unpack_from = len(data), 0, FRAME.size, FRAME.unpack_from
@@ -234,6 +240,21 @@ class Executor:
         self._control.close()
         os.close(self._results)
         self.slot.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+
+def _scratch_folder(environment: Mapping[str, str]) -> "tempfile.TemporaryDirectory[str]":
+    """A new folder where the script's own temporary files would go."""
+    parent = environment.get("TMPDIR", "")
+    return tempfile.TemporaryDirectory(
+        prefix="mpibatch-", dir=parent if os.path.isdir(parent) else None, ignore_cleanup_errors=True
+    )
+
+
+def _begins_whole(data: bytearray) -> bool:
+    """Whether the first frame is all there."""
+    return len(data) >= FRAME.size and len(data) >= FRAME.size + FRAME.unpack_from(data)[1]
 
 
 def _widen(pipe: int) -> None:

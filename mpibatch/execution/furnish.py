@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mpibatch.config.schema import Job
+from mpibatch.config.schema import InputType, Job
 from mpibatch.execution.executor import Descriptors, Executor
 from mpibatch.execution.spec import ExecutorSpec
 from mpibatch.placement.place import Placement
@@ -34,6 +34,8 @@ def starter(
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)
     environment = environment_of(job, directory, seat, inherited)
+    # files behind URLs are copied to the executor's temporary folder, and one that is killed deletes nothing itself
+    copies = any(input.type is InputType.FILES and "://" in path for input in job.inputs for path in input.paths)
 
     def describe(descriptors: Descriptors) -> ExecutorSpec:
         return ExecutorSpec(
@@ -49,7 +51,7 @@ def starter(
             slot=descriptors.slot,
         )
 
-    return lambda: Executor(describe, environment, paths["user/stdout"], paths["user/stderr"])
+    return lambda: Executor(describe, environment, paths["user/stdout"], paths["user/stderr"], copies)
 
 
 def environment_of(job: Job, directory: RunDirectory, seat: Seat, inherited: Mapping[str, str]) -> dict[str, str]:

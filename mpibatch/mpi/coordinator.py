@@ -250,6 +250,9 @@ class Coordinator:
                 "others); all rows are kept"
             )
         self._act(actions)
+        fatal = next((failure for failure in failures if failure.fatal), None)
+        if fatal is not None:
+            self._ended = Farewell(AbortError(fatal.error))
 
     def _assemble(self) -> bool:
         """Some more of the output; returns whether there is still more."""

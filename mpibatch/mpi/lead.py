@@ -25,6 +25,7 @@ from mpibatch.mpi.walltime import Walltime
 from mpibatch.output import open_writer
 from mpibatch.placement.allocation import allocation_end
 from mpibatch.reporting import words
+from mpibatch.reporting.console import Console
 from mpibatch.runs import record
 from mpibatch.runs.changes import refuse_changed_inputs
 from mpibatch.runs.directory import RunDirectory, cannot_write, write_json
@@ -48,10 +49,7 @@ def lead(
 
     Raises MpibatchError where it cannot even begin.
     """
-
-    def tell(text: str) -> None:
-        print(f"mpibatch: {text}", file=console, flush=True)
-
+    tell = Console(console).tell
     tell(f"run directory {directory.path}")
     if nothing_left := record.nothing_left(directory, wishes):
         tell(nothing_left)
@@ -100,6 +98,8 @@ def _lead(
         tell(f"warning: {damage}")
     plan = history.plan
     planned = time.monotonic()
+    for warning in plan.warnings:
+        tell(f"warning: {warning}")
     tell(f"{plan.total} mini-batches" + (f", {plan.items} items" if plan.items != UNKNOWN else ""))
     if history.epoch > 1:
         done = int(history.outcomes.table["final"].sum())
@@ -242,7 +242,7 @@ class _Board:
             mini_batches=MiniBatchCounts(
                 self._plan.total, tally.mini_batches_succeeded, tally.mini_batches_failed, self._scheduler.remaining
             ),
-            items=ItemCounts(self._items(), tally.items_succeeded, tally.items_failed),
+            items=ItemCounts(self._items(), tally.items_succeeded, tally.items_failed, tally.items_estimated),
             attempts={cause.name.lower(): int(self._recorder.attempts[cause]) for cause in Cause},
             seconds=Seconds(now - self._started, self._planned - self._started, now - begun if begun else 0.0),
             output=None if self._output is None else str(self._output),

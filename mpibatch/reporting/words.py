@@ -28,6 +28,7 @@ def ending(summary: Summary, directory: str) -> str:
         f"  mini-batches  {batches.succeeded} succeeded, {batches.failed} failed"
         + (f", {batches.remaining} remaining" if batches.remaining else ""),
         f"  items         {items.succeeded} succeeded, {items.failed} failed"
+        + (f" ({items.estimated} of them estimated)" if items.estimated else "")
         + ("" if items.total == UNKNOWN else f", of {items.total}"),
         f"  time          {seconds.total:.2f} s, of which processing {processing}",
         f"  run directory {directory}",

@@ -55,6 +55,7 @@ def check(job: Job, shown: str) -> Checked:
             continue
         inputs.append(CheckedInput(input, dataset, plan, first))
         first += plan.total
+        warnings += plan.warnings
     _look_at_files(job, inputs, problems, warnings)
     _look_at_output(job, problems)
     if problems:

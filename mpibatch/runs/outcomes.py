@@ -1,4 +1,4 @@
-"""What has become final and where its bytes are in the results log: NumPy arrays, about 33 bytes a mini-batch."""
+"""What has become final and where its bytes are in the results log: NumPy arrays, about 34 bytes a mini-batch."""
 
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ DESCRIPTOR_DTYPE = np.dtype(
     [
         ("final", "?"),
         ("log", "<u2"),  # which log file, for runs of several epochs
+        ("flags", "u1"),  # of the attempt
         ("schema", "<u4"),
         ("items", "<i4"),
         ("succeeded", "<i4"),
@@ -36,7 +37,7 @@ class Outcomes:
         """Enters the ATTEMPT records of one RESULTS record whose body begins at `body` in log number `log`."""
         lengths = records["row_bytes"] + records["failure_bytes"]
         entries = np.zeros(len(records), dtype=DESCRIPTOR_DTYPE)
-        for field in ("schema", "items", "succeeded", "failure_bytes", "row_bytes"):
+        for field in ("flags", "schema", "items", "succeeded", "failure_bytes", "row_bytes"):
             entries[field] = records[field]
         entries["final"] = True
         entries["log"] = log

@@ -9,8 +9,10 @@ A million mini-batches are a million rows in Arrow memory, not a million Python 
 
 import contextlib
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,19 +43,24 @@ class Plan:
 
     chunks: record batches of CHUNK rows each, the last one maybe shorter
     frozen: what each dataset found out while it planned, for Dataset.thaw
+    warnings: what it has found that a run lives with; empty for a plan that was read back
     """
 
-    def __init__(self, chunks: list[pa.RecordBatch], frozen: tuple[bytes, ...]) -> None:
+    def __init__(
+        self, chunks: list[pa.RecordBatch], frozen: tuple[bytes, ...], warnings: tuple[str, ...] = ()
+    ) -> None:
         self._chunks = chunks
         self.frozen = frozen
+        self.warnings = warnings
         self.total = sum(chunk.num_rows for chunk in chunks)
 
     @staticmethod
     def build(datasets: Sequence[Dataset], map: Map[object, object]) -> "Plan":
         """Plans every input by itself, in their order. Raises InputError."""
         slices = ((place, slice) for place, dataset in enumerate(datasets) for slice in dataset.plan(map))
-        chunks = list(_chunks(slices))
-        return Plan(chunks, tuple(dataset.freeze() for dataset in datasets))
+        with _heard() as warnings:
+            chunks = list(_chunks(slices))
+        return Plan(chunks, tuple(dataset.freeze() for dataset in datasets), tuple(warnings))
 
     @staticmethod
     def read(path: Path) -> "Plan":
@@ -116,6 +123,20 @@ class Plan:
             batch = self._chunks[chunk].slice(start, last - first)
             yield batch
             first += batch.num_rows
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """What datasets log as warnings while it lasts."""
+    heard: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("mpibatch")
+    logger.addHandler(handler)
+    try:
+        yield heard
+    finally:
+        logger.removeHandler(handler)
 
 
 def _chunks(slices: Iterable[tuple[int, Slice]]) -> Iterator[pa.RecordBatch]:

@@ -22,11 +22,16 @@ class MiniBatchCounts:
 
 @dataclass(frozen=True, slots=True)
 class ItemCounts:
-    """total: UNKNOWN (-1) until rows that only reading tells have been read."""
+    """total: UNKNOWN (-1) until rows that only reading tells have been read.
+
+    estimated: of `failed`, those of mini-batches that could not be read and whose plan did not say how many there are:
+               counted by a scan that may be off, or, where not even that could be done, as one. 0: all counts are exact
+    """
 
     total: int
     succeeded: int
     failed: int
+    estimated: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ class _Worker:
 class Scheduler:
     """Drives one run of `total` mini-batches.
 
-    outcomes: of a resumed run: an entry per mini-batch with the fields final, items and succeeded
+    outcomes: of a resumed run: an entry per mini-batch with the fields final, items, succeeded and flags
     """
 
     def __init__(self, total: int, policy: Policy, outcomes: NDArray[np.void] | None = None) -> None:
@@ -228,9 +228,11 @@ class Scheduler:
         items, succeeded = final["items"], final["succeeded"]
         failed = (succeeded == 0) & (items != 0)
         lost = np.where(items == UNKNOWN, 1, np.maximum(items - succeeded, 0))
+        estimated = (items == UNKNOWN) | ((final["flags"] & Flag.ESTIMATED) != 0)
         self.tally.mini_batches_failed += int(failed.sum())
         self.tally.mini_batches_succeeded += int(len(final) - failed.sum())
         self.tally.items_failed += int(lost.sum())
+        self.tally.items_estimated += int(lost[estimated].sum())
         self.tally.items_succeeded += int(succeeded.sum())
 
     def _take_back(self, rank: int, indices: NDArray[np.int64]) -> None:

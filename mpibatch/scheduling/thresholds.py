@@ -21,6 +21,7 @@ class Tally:
     mini_batches_failed: int = 0
     items_succeeded: int = 0
     items_failed: int = 0
+    items_estimated: int = 0  # of those failed: of mini-batches whose rows could not be counted for certain
 
     def passed(self, limits: Limits) -> str | None:
         """The reason to give up now, or None."""

@@ -62,13 +62,14 @@ class AnyOrder(RuleBasedStateMachine):
         self.policy = policy
         self.entries = [Entry(count) for count in items]
         self.tally = Tally()
-        outcomes = np.zeros(len(items), dtype=[("final", "?"), ("items", "<i4"), ("succeeded", "<i4")])
+        outcomes = np.zeros(len(items), dtype=[("final", "?"), ("flags", "u1"), ("items", "<i4"), ("succeeded", "<i4")])
         for index in done:
             if index < len(items) and data.draw(st.booleans()):
-                outcomes[index] = (True, items[index], items[index])
+                count = 3 if items[index] == UNKNOWN else items[index]  # a success has told
+                outcomes[index] = (True, 0, count, count)
                 self.entries[index].final = True
                 self.tally.mini_batches_succeeded += 1
-                self.tally.items_succeeded += items[index]
+                self.tally.items_succeeded += count
         self.members: dict[int, Member] = {}
         self.had: dict[int, set[int]] = {}  # whatever a rank was ever granted
         self.ends: list[Action] = []
@@ -179,6 +180,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.accepted += 1
         lost = 1 if attempt.items == UNKNOWN else attempt.items - attempt.succeeded
         self.tally.items_failed += lost
+        self.tally.items_estimated += lost * (attempt.items == UNKNOWN)
         self.tally.items_succeeded += attempt.succeeded
         if attempt.succeeded:
             self.tally.mini_batches_succeeded += 1

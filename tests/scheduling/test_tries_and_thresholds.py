@@ -248,8 +248,8 @@ def test_a_refused_success_counts_against_the_threshold() -> None:
 def test_a_resumed_run_grants_only_what_is_not_final() -> None:
     import numpy as np
 
-    outcomes = np.zeros(6, dtype=[("final", "?"), ("items", "<i4"), ("succeeded", "<i4")])
-    outcomes[[0, 3, 5]] = (True, 1, 1)
+    outcomes = np.zeros(6, dtype=[("final", "?"), ("flags", "u1"), ("items", "<i4"), ("succeeded", "<i4")])
+    outcomes[[0, 3, 5]] = (True, 0, 1, 1)
     scheduler = Scheduler(6, Policy(limits=Limits(-1)), outcomes)
     scheduler.begin()
     granted: set[int] = set()

@@ -1,0 +1,97 @@
+"""Every input format to every output format, through the whole runner.
+
+Guards what unit tests of a format cannot see: that executors get what plan froze, that rows come out in the input's
+order, and that the output is the same whatever the number of ranks.
+"""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.formats.conftest import JobFolder
+
+ROWS = 500
+
+SCRIPT = """\
+import os
+
+import pandas as pd
+
+
+def run(mini_batch):
+    if isinstance(mini_batch, dict):
+        mini_batch = pd.DataFrame(mini_batch)
+    elif isinstance(mini_batch, list):
+        names = [int(os.path.basename(path)) for path in mini_batch]
+        mini_batch = pd.DataFrame({"number": names, "half": [name / 2 for name in names]})
+    return pd.DataFrame({"number": mini_batch["number"], "score": mini_batch["half"] + 0.25})
+"""
+
+SIZES: dict[str, Any] = {"files": 40, "csv": 500, "jsonl": 2000, "parquet": "60 rows", "hdf5": "60 rows"}
+
+
+def make(folder: Path, kind: str) -> str:
+    """The data as an input of this type; returns its `path`."""
+    frame = pd.DataFrame({"number": np.arange(ROWS), "half": np.arange(ROWS) / 2})
+    if kind == "files":
+        (folder / "data").mkdir()
+        for number in frame["number"]:
+            (folder / "data" / f"{number:05d}").touch()
+    elif kind == "csv":
+        frame.to_csv(folder / "data.csv", index=False)
+    elif kind == "jsonl":
+        frame.to_json(folder / "data.jsonl", orient="records", lines=True)
+    elif kind == "parquet":
+        frame.to_parquet(folder / "data.parquet")
+    else:
+        with h5py.File(folder / "data.hdf5", "w") as file:
+            for name in frame:
+                file.create_dataset(str(name), data=frame[name].to_numpy(), chunks=(30,))
+    return "data" if kind == "files" else f"data.{kind}"
+
+
+def read(data: bytes, suffix: str) -> pd.DataFrame:
+    """The rows of an output file."""
+    if suffix == ".csv":
+        return pd.read_csv(io.BytesIO(data))
+    if suffix == ".jsonl":
+        return pd.DataFrame([json.loads(line) for line in data.splitlines()])
+    if suffix == ".parquet":
+        return pd.read_parquet(io.BytesIO(data))
+    return pd.read_csv(io.BytesIO(data), sep=" ", names=["number", "score"])
+
+
+def run(folder: Path, kind: str, suffix: str, ranks: int) -> bytes:
+    """The output of all rows, as this format has them."""
+    job = JobFolder(folder)
+    job.script(SCRIPT)
+    inputs = {"table": {"type": kind, "path": make(folder, kind)}}
+    ended = job.run_through(ranks, inputs, mini_batch_size=SIZES[kind], append_row_file_name=f"out{suffix}")
+    assert ended.summary["mini_batches"]["total"] > 5
+    assert ended.summary["items"] == {"total": ROWS, "succeeded": ROWS, "failed": 0, "estimated": 0}
+    return ended.output
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What one rank makes of each output format, of one input format each."""
+    kinds = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".txt": "hdf5"}
+    return {suffix: run(tmp_path_factory.mktemp(kind), kind, suffix, 1) for suffix, kind in kinds.items()}
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("kind", SIZES)
+def test_three_ranks_and_one_give_the_same_ordered_file(
+    tmp_path: Path, alone: dict[str, bytes], kind: str, suffix: str
+) -> None:
+    """The rows are the same whichever format they came from, so the files are too."""
+    output = run(tmp_path, kind, suffix, 3)
+    assert output == alone[suffix]
+    expected = pd.DataFrame({"number": np.arange(ROWS), "score": np.arange(ROWS) / 2 + 0.25})
+    pd.testing.assert_frame_equal(read(output, suffix), expected)
