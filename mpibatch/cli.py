@@ -269,7 +269,9 @@ def status_of(command: Callable[[], Any]) -> int:
         click.echo(f"mpibatch: {error}", err=True)
         return error.status
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader is gone: nothing more to say to it
+        from mpibatch.reporting.console import silence
+
+        silence(sys.stdout)  # the reader is gone: nothing more to say to it
         return ExitStatus.ERROR
     except Exception as error:
         if os.environ.get(DEBUG):

@@ -26,6 +26,21 @@ def at_work(
     return cause, Failure(cause.name.lower(), text, rank=rank, tries=task.tries, host=host)
 
 
+def at_nothing(why_killed: str, status: int | None, rank: int, host: str) -> Failure:
+    """An executor that ended without being at a mini-batch."""
+    text = why_killed or f"the executor {explain_status(status)}, not at any mini-batch"
+    return Failure("init", text, rank=rank, host=host)
+
+
+def stuck(pid: int | None, waits_on: str, rank: int, host: str) -> Failure:
+    """An executor that SIGKILL does not end."""
+    text = (
+        f"process {pid} on {host} survives SIGKILL; it waits on {waits_on} in the kernel (most often a hung file "
+        "system or device)"
+    )
+    return Failure("stuck", text, rank=rank, host=host)
+
+
 def explain_status(status: int | None) -> str:
     """What a wait status says to a user, with the likely cause."""
     if status is None:

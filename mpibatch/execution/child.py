@@ -226,13 +226,29 @@ def _settle_in(spec: ExecutorSpec) -> None:
     os.chdir(spec.job.config.source_directory)
     faulthandler.enable()
     faulthandler.register(DUMP_SIGNAL, all_threads=True)
-    # what a terminal or a batch system sends is for mpibatch to judge, not for the script
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _leave_signals_to_the_rank()
     logging.basicConfig(
         level=spec.job.config.logging_level,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         handlers=[logging.FileHandler(spec.script_log, encoding="utf-8", delay=True)],
     )
+
+
+def _leave_signals_to_the_rank() -> None:
+    """What a batch system sends to all processes of a job is for mpibatch to judge: the script goes on for its grace.
+
+    A handler, since what is ignored here programs that the script starts would ignore too; and only of this process,
+    since the script may fork (multiprocessing), and end its children by such a signal.
+    """
+    here = os.getpid()
+
+    def pass_over(number: int, frame: object) -> None:
+        if os.getpid() != here:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, pass_over)
 
 
 def main() -> None:

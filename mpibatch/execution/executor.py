@@ -161,6 +161,8 @@ class Executor:
                 self._buffer += data
                 if len(data) < READ_BYTES // 16 or len(self._buffer) > 4 * READ_BYTES:
                     break
+        if not _begins_whole(self._buffer):
+            return Arrived(b"", [])  # without a copy at each look, since a frame may be very large
         data = bytes(self._buffer)
         frames: list[tuple[int, int, int]] = []
         size, position, header, unpack_from = len(data), 0, FRAME.size, FRAME.unpack_from
@@ -248,6 +250,11 @@ def _scratch_folder(environment: Mapping[str, str]) -> "tempfile.TemporaryDirect
     return tempfile.TemporaryDirectory(
         prefix="mpibatch-", dir=parent if os.path.isdir(parent) else None, ignore_cleanup_errors=True
     )
+
+
+def _begins_whole(data: bytearray) -> bool:
+    """Whether the first frame is all there."""
+    return len(data) >= FRAME.size and len(data) >= FRAME.size + FRAME.unpack_from(data)[1]
 
 
 def _widen(pipe: int) -> None:

@@ -23,6 +23,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 SWEEP_SECONDS = 0.005
 KILL, SIGNAL, STARTED, STATUS = b"KUPS"
+DEAF = "--deaf"
 
 
 def prctl(option: int, value: int) -> None:
@@ -83,7 +84,7 @@ def reap(executor: int) -> int | None:
     return status
 
 
-def start(command: list[str], control: socket.socket) -> int:
+def start(command: list[str], control: socket.socket, deaf_to: list[signal.Signals]) -> int:
     """The executor as a child that does not outlive the guardian."""
     parent = os.getpid()
     pid = os.fork()
@@ -92,7 +93,7 @@ def start(command: list[str], control: socket.socket) -> int:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        signal.pthread_sigmask(signal.SIG_SETMASK, deaf_to)
         try:
             os.execv(command[0], command)
         except OSError as error:
@@ -114,8 +115,13 @@ def obeyed(control: socket.socket, executor: int) -> bool:
 
 
 def main(arguments: list[str]) -> None:
-    """`guardian.py CONTROL_FD COMMAND...`: runs COMMAND, and leaves nothing of it behind."""
+    """`guardian.py CONTROL_FD [--deaf] COMMAND...`: runs COMMAND, and leaves nothing of it behind.
+
+    --deaf: SIGTERM and SIGINT do not reach it, only what comes over the socket
+    """
     control = socket.socket(fileno=int(arguments[0]))
+    deaf_to = [signal.SIGTERM, signal.SIGINT] if arguments[1] == DEAF else []
+    command = arguments[1 + bool(deaf_to) :]
     for harmless in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(harmless, lambda *_: None)  # a handler: what is ignored here the executor would ignore too
     wake_read, wake_write = os.pipe()
@@ -124,7 +130,7 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    executor = start(arguments[1:], control)
+    executor = start(command, control, deaf_to)
     with contextlib.suppress(OSError):
         control.send(b"%c%d" % (STARTED, executor))
     status: int | None = None

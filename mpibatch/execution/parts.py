@@ -7,19 +7,21 @@ import zlib
 from dataclasses import dataclass, field, replace
 
 from mpibatch.execution.protocol import Task
-from mpibatch.output.base import Encoded, Encoder
+from mpibatch.execution.slot import Reading
+from mpibatch.output.base import Encoded, Encoder, WrongReturn
 from mpibatch.scheduling.isolation import Isolation, Part
 from mpibatch.types import ATTEMPT, Cause, Failure, Flag, MiniBatch, decode_failures, encode_failures
 
 
 @dataclass(slots=True)
 class Parts:
-    """One mini-batch under isolation. Raises whatever Encoder.join raises, from `outcome`."""
+    """One mini-batch under isolation."""
 
     mini_batch: MiniBatch
     tries: int
     items: int
     rank: int
+    host: str
     started: float  # seconds since the epoch
     _isolation: Isolation[Encoded] = field(init=False)
     _failures: list[Failure] = field(default_factory=list)
@@ -36,15 +38,20 @@ class Parts:
         self._now = self._isolation.next()
         return None if self._now is None else Task(self.mini_batch, self.tries, self._now.first, self._now.last)
 
+    def is_at(self, reading: Reading) -> bool:
+        """Whether an executor's slot is at the part handed out last."""
+        return self._now == Part(reading.first, reading.last)
+
     def again(self) -> None:
         """The part handed out last was never run, or was cut off by no fault of its own."""
         if self._now is not None:
             self._isolation.again(self._now)
+            self._now = None
 
     def ended(self, cause: Cause, succeeded: int, seconds: float, rows: Encoded, failure: bytes) -> None:
         """The part handed out last has ended."""
         assert self._now is not None
-        part = self._now
+        part, self._now = self._now, None
         self._seconds += seconds
         positions = list(range(part.first, part.last))
         if cause is Cause.SUCCEEDED:
@@ -57,7 +64,12 @@ class Parts:
 
     def outcome(self, encoder: Encoder) -> tuple[bytes, Encoded, bytes]:
         """The ATTEMPT record of the whole, its rows, and its failure bytes."""
-        rows = encoder.join(self._isolation.rows())
+        try:
+            rows = encoder.join(self._isolation.rows())
+        except WrongReturn as error:
+            rows, self._succeeded, self._cause = Encoded(0, b""), 0, Cause.WRONG_RETURN
+            text = f"mini-batch {self.mini_batch.index}: {error}"
+            self._failures = [Failure("wrong_return", text, rank=self.rank, tries=self.tries, host=self.host)]
         failure = encode_failures(self._failures) if self._failures else b""
         schema = schema_id(rows.schema) if rows.data else 0
         cause = Cause.SUCCEEDED if self._succeeded else self._cause

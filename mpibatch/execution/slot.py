@@ -52,6 +52,7 @@ class Slot:
         self._counter = 0
         if new:
             self.rest()
+            self.enter(Phase.START)  # the limit of init() holds from here, also if nothing is ever written
 
     def enter(self, phase: int) -> float:
         """The executor begins `phase`; returns the time it noted."""

@@ -11,7 +11,10 @@ LONGEST_LINE, LONGEST_TRACEBACK = 2000, 20000  # characters
 def one_line(error: BaseException) -> str:
     """`ValueError: what it says`."""
     try:
-        text = "".join(traceback.format_exception_only(error)).strip()
+        if isinstance(error, SyntaxError):  # its own first line says only where
+            text = f"{type(error).__name__}: {error}"
+        else:
+            text = "".join(traceback.format_exception_only(error)).strip()
     except Exception:  # an exception whose __str__ raises
         text = type(error).__name__
     first = text.splitlines()[0] if text else type(error).__name__

@@ -42,11 +42,17 @@ class TimeLimits:
 
 @dataclass(frozen=True, slots=True)
 class Overrun:
-    """What was over its limit when the watchdog acted."""
+    """What was over its limit when the watchdog acted. first, last: the part of the mini-batch, as in the slot."""
 
     phase: Phase
     index: int
+    first: int
+    last: int
     limit: float
+
+    def is_at(self, reading: Reading) -> bool:
+        """Whether the executor is still at it: it may get past it in the moment between judgement and kill."""
+        return (self.index, self.first, self.last) == (reading.index, reading.first, reading.last)
 
     def __str__(self) -> str:
         what = {
@@ -86,7 +92,7 @@ class Deadlines:
         since = self._started if reading.phase in (Phase.START, Phase.INIT) else reading.since
         self._gaps = [gap for gap in self._gaps if gap[0] > since]
         left = since + limit + sum(seconds for _, seconds in self._gaps) - now
-        return left if left > 0 else Overrun(reading.phase, reading.index, limit)
+        return left if left > 0 else Overrun(reading.phase, reading.index, reading.first, reading.last, limit)
 
 
 class Attention:

@@ -35,9 +35,10 @@ from mpibatch.execution.messages import (
 )
 from mpibatch.execution.parts import Parts, schema_id
 from mpibatch.execution.protocol import FrameType, Task
+from mpibatch.execution.slot import Reading
 from mpibatch.execution.watchdog import AT_WORK, Attention, Overrun, TimeLimits, Watchdog
 from mpibatch.output.base import Encoded, Encoder
-from mpibatch.types import ATTEMPT, Cause, Failure, Phase, decode_failures, encode_failures
+from mpibatch.types import ATTEMPT, UNKNOWN, Cause, Failure, Phase, decode_failures, encode_failures
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +165,8 @@ class Worker:
     def _isolate(self, task: Task) -> None:
         """Begins with the first part of a mini-batch that failed its last try."""
         self._outstanding[task.mini_batch.index] = task
-        self._parts = Parts(task.mini_batch, task.tries, task.isolate, self._settings.rank, time.time())
+        rank, host = self._settings.rank, self._settings.host
+        self._parts = Parts(task.mini_batch, task.tries, task.isolate, rank, host, time.time())
         self._next_part()
 
     def _room(self, executor: Executor) -> int:
@@ -288,13 +290,15 @@ class Worker:
         self._watchdog.stop()
         expected = self._leaving or (self._may_be_replaced() and executor.status == 0)
         reading = executor.slot.read()
+        if self._overrun is not None and reading is not None and not self._overrun.is_at(reading):
+            # what overran came back by itself just before the kill: what came next is not to blame
+            reading, expected = None, expected or self._overrun.index != UNKNOWN
         if self._outstanding or not expected:
             logger.info("executor %s %s", executor.pid, executor.why_killed or blame.explain_status(executor.status))
         if self._parts is None:
             for task in reversed(unbegun):
                 self._backlog.appendleft(self._outstanding.pop(task.mini_batch.index))
-        at_work = reading is not None and reading.phase in AT_WORK
-        charged = self._outstanding.get(reading.index) if reading is not None and at_work else None
+        charged = None if reading is None else self._culprit(reading)
         if charged is not None and not self._stopped_by_us():
             assert reading is not None
             self._charge(charged, executor, reading.items, time.monotonic() - reading.since, reading.phase)
@@ -313,6 +317,12 @@ class Worker:
             self._end()
         else:
             self._start_again()
+
+    def _culprit(self, reading: Reading) -> Task | None:
+        """The mini-batch that a dead executor was at. One whose attempt had been sent whole is not outstanding."""
+        if reading.phase not in (*AT_WORK, Phase.SEND) or (self._parts is not None and not self._parts.is_at(reading)):
+            return None
+        return self._outstanding.get(reading.index)
 
     def _start_again(self) -> None:
         try:
@@ -351,21 +361,15 @@ class Worker:
     def _give_up(self, executor: Executor) -> bool:
         """After an end that no mini-batch is to blame for: whether that was once too often."""
         self._in_vain += 1
-        failure = self._refused
-        if failure is None:
-            text = executor.why_killed or f"the executor {blame.explain_status(executor.status)}, not at any mini-batch"
-            failure = Failure("init", text, rank=self._settings.rank, host=self._settings.host)
+        why, rank, host = executor.why_killed, self._settings.rank, self._settings.host
+        failure = self._refused or blame.at_nothing(why, executor.status, rank, host)
         self._flush()
         last = self._in_vain >= STARTS_IN_VAIN
         self._reports.append(Retired(failure) if last else Stumbled(failure))
         return last
 
     def _retire_stuck(self, executor: Executor) -> None:
-        text = (
-            f"process {executor.pid} on {self._settings.host} survives SIGKILL; it waits on {executor.waits_on()} in "
-            "the kernel (most often a hung file system or device)"
-        )
-        failure = Failure("stuck", text, rank=self._settings.rank, host=self._settings.host)
+        failure = blame.stuck(executor.pid, executor.waits_on(), self._settings.rank, self._settings.host)
         self._flush()
         self._reports.append(Retired(failure))
         self._executor = None

@@ -158,7 +158,7 @@ def _slurm(mpi: Mpi | None, env: Mapping[str, str]) -> Iterator[Finding]:
     job = env.get("SLURM_JOB_ID")
     where = f"inside job {job}, {env.get('SLURM_JOB_NUM_NODES', '1')} nodes" if job else "outside of an allocation"
     yield Finding(Verdict.FINE, "Slurm", f"{asked.text}, {where}")
-    types = re.findall(r"[a-z][a-z0-9_]*", _ask(["srun", "--mpi=list"], env).text.partition(":")[2])
+    types = mpi_types(_ask(["srun", "--mpi=list"], env).text)
     listed = f"srun --mpi: {', '.join(types) or 'no types'}"
     if mpi is None:
         yield Finding(Verdict.NOTE, "Slurm MPI", listed)
@@ -171,6 +171,11 @@ def _slurm(mpi: Mpi | None, env: Mapping[str, str]) -> Iterator[Finding]:
             f"{listed}; {mpi.family.value} wants {SRUN_TYPE[mpi.family]}, so `srun mpibatch run` would not work",
             "`mpibatch run` inside an allocation starts mpirun instead.",
         )
+
+
+def mpi_types(text: str) -> list[str]:
+    """The names in what `srun --mpi=list` says: one a line between headings, or some after a colon, by its version."""
+    return re.findall(r"[a-z][a-z0-9_]*", re.sub(r"srun:|[^\n]*(types are\.\.\.|available):?", "", text))
 
 
 def _kernel() -> Iterator[Finding]:

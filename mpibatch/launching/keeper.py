@@ -5,6 +5,9 @@
 The guardian is that of an executor (execution/guardian.py). It kills all that is below it when the launcher is gone, in
 whatever way, and when mpirun has ended, in whatever way; ranks whose mpirun was killed become its children first. Where
 the guardian itself is killed, mpirun gets SIGKILL from the kernel, and the launcher, a subreaper too, does the rest.
+
+mpirun is deaf to SIGTERM and SIGINT: a batch system that cancels a job sends them to all its processes, and Open MPI's
+would then end the ranks within 0.25 s. Ranks hear them themselves, and the launcher passes them on as SIGUSR1.
 """
 
 import contextlib
@@ -27,7 +30,7 @@ class Kept:
         guardian.prctl(guardian.PR_SET_CHILD_SUBREAPER, 1)
         self._control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._guardian = subprocess.Popen(
-            [sys.executable, "-I", "-S", guardian.__file__, str(control.fileno()), *command],
+            [sys.executable, "-I", "-S", guardian.__file__, str(control.fileno()), guardian.DEAF, *command],
             env=dict(env),
             stdin=subprocess.DEVNULL,
             pass_fds=(control.fileno(),),

@@ -25,6 +25,7 @@ from mpibatch.mpi.walltime import Walltime
 from mpibatch.output import open_writer
 from mpibatch.placement.allocation import allocation_end
 from mpibatch.reporting import words
+from mpibatch.reporting.console import Console
 from mpibatch.runs import record
 from mpibatch.runs.changes import refuse_changed_inputs
 from mpibatch.runs.directory import RunDirectory, cannot_write, write_json
@@ -48,10 +49,7 @@ def lead(
 
     Raises MpibatchError where it cannot even begin.
     """
-
-    def tell(text: str) -> None:
-        print(f"mpibatch: {text}", file=console, flush=True)
-
+    tell = Console(console).tell
     tell(f"run directory {directory.path}")
     if nothing_left := record.nothing_left(directory, wishes):
         tell(nothing_left)

@@ -29,6 +29,7 @@ class Signals:
         self._interrupts = 0
         for number in STOP_SIGNALS:
             signal.signal(number, self._note)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # mpirun is started deaf to some, and may hand that on
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._seen.append(number)

@@ -30,8 +30,7 @@ def misfit(library: str, launcher: Launcher, env: Mapping[str, str]) -> str | No
     fits = has_pmix if family == "Open MPI" else has_pmi or "pmix" in library.lower()
     if fits:
         return None
-    first_line = " ".join(library.splitlines()[0].split(", package", maxsplit=1)[0].split())
-    return not_together(launcher, first_line, f"`srun --mpi={SRUN_TYPE[family]}`")
+    return not_together(launcher, library, f"`srun --mpi={SRUN_TYPE[family]}`")
 
 
 def singletons(library: str, launcher: Launcher) -> str:
@@ -39,15 +38,16 @@ def singletons(library: str, launcher: Launcher) -> str:
     family = next((family for family in SRUN_TYPE if library.startswith(family)), "")
     by_srun = launcher.name is LauncherName.SLURM and family
     mend = f"`srun --mpi={SRUN_TYPE[family]}`" if by_srun else "the mpirun that belongs to this MPI"
-    return not_together(launcher, library.split(",", maxsplit=1)[0].splitlines()[0].strip(), mend)
+    return not_together(launcher, library, mend)
 
 
 def not_together(launcher: Launcher, library: str, mend: str) -> str:
+    version = " ".join(library.splitlines()[0].split(",", maxsplit=1)[0].split())
     size = "several" if launcher.size is None else launcher.size
     other = (
         ", or `mpibatch run` without srun, which starts mpirun itself" if launcher.name is LauncherName.SLURM else ""
     )
     return (
-        f"{launcher.name.value} started {size} processes, but MPI ({library}) cannot join them into one run: launcher "
+        f"{launcher.name.value} started {size} processes, but MPI ({version}) cannot join them into one run: launcher "
         f"and library do not belong together. Use {mend}{other}. `mpibatch doctor` says more."
     )

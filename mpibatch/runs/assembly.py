@@ -88,9 +88,6 @@ class Assembly:
         written = (0, 0) if output is None else (output.size, output.crc)
         return Position(self.frontier, *written, failed.size, failed.crc)
 
-    def knows(self, schema: int) -> bool:
-        return schema in self._schemas
-
     def learn(self, schema: int, described: bytes) -> None:
         """Schema number `schema` of the attempt records looks like this."""
         self._schemas[schema] = described

@@ -150,4 +150,3 @@ def _other_version(path: Path) -> RunDirectoryError:
     return RunDirectoryError(
         f"{path} was written by another version of mpibatch. Go on with that version: run.json says which."
     )
-

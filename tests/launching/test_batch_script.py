@@ -42,9 +42,7 @@ NOTHING: Env = {}
 
 
 def submission(**changes: object) -> Submission:
-    plain = Submission(
-        job_file="/data/job.yaml", run_dir="/data/runs/1", name="predict-digits", python="python3"
-    )
+    plain = Submission(job_file="/data/job.yaml", run_dir="/data/runs/1", name="predict-digits", python="python3")
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
@@ -58,9 +56,7 @@ class Shell:
             (folder / name).write_text(text)
             (folder / name).chmod(0o755)
 
-    def start(
-        self, script: str, status: int = 0, linger: bool = False, env: Env = NOTHING
-    ) -> "subprocess.Popen[str]":
+    def start(self, script: str, status: int = 0, linger: bool = False, env: Env = NOTHING) -> "subprocess.Popen[str]":
         own = {"PATH": f"{self.folder}:{os.environ['PATH']}", "SEEN": str(self.folder), "SLURM_JOB_ID": "7"}
         own |= {"STATUS": str(status), "LINGER": "yes" if linger else ""}
         return subprocess.Popen(["bash", "-c", script], cwd=self.folder, env=own | dict(env), text=True)
@@ -263,9 +259,7 @@ def test_only_a_run_that_stopped_early_is_requeued(shell: Shell, status: int, re
 
 
 def test_requeues_have_an_end(shell: Shell) -> None:
-    assert (
-        shell.run(render(submission(python=shell.python, requeues=3)), 75, {"SLURM_RESTART_COUNT": "3"}) == 75
-    )
+    assert shell.run(render(submission(python=shell.python, requeues=3)), 75, {"SLURM_RESTART_COUNT": "3"}) == 75
     assert shell.seen("requeues") == []
     assert "--no-requeue" in options(submission(requeues=0))
     assert shell.run(render(submission(python=shell.python, requeues=0)), 75) == 75
@@ -273,9 +267,7 @@ def test_requeues_have_an_end(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(("number", "requeued"), [(signal.SIGUSR1, ["requeue 7"]), (signal.SIGTERM, [])])
-def test_a_signal_drains_and_only_walltime_requeues(
-    shell: Shell, number: signal.Signals, requeued: list[str]
-) -> None:
+def test_a_signal_drains_and_only_walltime_requeues(shell: Shell, number: signal.Signals, requeued: list[str]) -> None:
     with shell.start(render(submission(python=shell.python)), linger=True) as job:
         while not (shell.folder / "started").exists():
             assert job.poll() is None

@@ -72,6 +72,26 @@ def test_types_of_srun(mpich: Mpi, tmp_path: Path, types: str, verdict: Verdict)
     assert found(findings, "Slurm MPI").verdict is verdict
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MPI plugin types are...\n\tpmix\n\tnone\n\tpmi2\nspecific pmix plugin versions available: pmix_v4",  # 22.05
+        "MPI plugin types are...\n\tnone\n\tpmix\n\tpmi2\n\tpmix_v4",
+        "srun: MPI types are...\nsrun: none\nsrun: pmi2\nsrun: pmix\nsrun: pmix_v4",  # 18
+    ],
+)
+def test_what_several_versions_of_srun_say(text: str) -> None:
+    assert sorted(doctor.mpi_types(text)) == ["none", "pmi2", "pmix", "pmix_v4"]
+
+
+def test_a_launcher_of_slurm_that_does_not_fit(mpich: Mpi) -> None:
+    """srun would start ranks that cannot find each other: the doctor says what a run would."""
+    env = {**PLAIN, "SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "2", "PMIX_NAMESPACE": "slurm.pmix.1.0"}
+    finding = found(examine(env, try_it=False), "started")
+    assert finding.verdict is Verdict.BAD
+    assert "srun --mpi=pmi2" in finding.text
+
+
 def test_slurm_that_does_not_answer_is_no_hindrance(mpich: Mpi, tmp_path: Path) -> None:
     program(tmp_path, "srun", "echo srun: fatal: no configuration >&2; exit 1")
     findings = examine({**PLAIN, "PATH": f"{tmp_path}:{PLAIN['PATH']}"}, try_it=False)

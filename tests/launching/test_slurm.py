@@ -144,9 +144,7 @@ def test_how_a_run_ended(job: JobState, summary: str | None, expected: ExitStatu
 
 
 def test_what_scontrol_says() -> None:
-    assert ask_state(7, Slurm(shown("FAILED", "NonZeroExitCode", "2:0"))) == JobState(
-        "FAILED", "NonZeroExitCode", 2
-    )
+    assert ask_state(7, Slurm(shown("FAILED", "NonZeroExitCode", "2:0"))) == JobState("FAILED", "NonZeroExitCode", 2)
     assert ask_state(7, Slurm(shown("FAILED", "RaisedSignal:9(Killed)", "0:9"))).exit_code == 137
     assert ask_state(7, Slurm("error: Invalid job id specified")).state == "GONE"
     assert ask_state(7, Slurm(TimeoutExpired("scontrol", 120))).state == "UNKNOWN"

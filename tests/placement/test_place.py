@@ -36,13 +36,8 @@ def alike(ranks: int, devices: Devices, cores: tuple[int, ...] = CORES) -> list[
     return [Sight(devices, cores)] * ranks
 
 
-def all_gpus(
-    sights: list[Sight], processes_per_gpu: int = 1, device: Device = Device.AUTO
-) -> list[str | None]:
-    return [
-        place(rank, sights, processes_per_gpu=processes_per_gpu, device=device).gpu
-        for rank in range(len(sights))
-    ]
+def all_gpus(sights: list[Sight], processes_per_gpu: int = 1, device: Device = Device.AUTO) -> list[str | None]:
+    return [place(rank, sights, processes_per_gpu=processes_per_gpu, device=device).gpu for rank in range(len(sights))]
 
 
 @given(cores=core_sets, count=rank_counts)

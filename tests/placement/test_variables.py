@@ -84,9 +84,7 @@ def test_the_launcher_is_known_by_its_variables(env: dict[str, str], launcher: L
 
 @pytest.mark.parametrize("outer", [BATCH_SCRIPT, STEP, PTY_SHELL])
 @pytest.mark.parametrize(("inner", "name"), [(OPEN_MPI, LauncherName.OPEN_MPI), (MPICH, LauncherName.MPICH)])
-def test_mpirun_inside_slurm_is_what_counts(
-    outer: dict[str, str], inner: dict[str, str], name: LauncherName
-) -> None:
+def test_mpirun_inside_slurm_is_what_counts(outer: dict[str, str], inner: dict[str, str], name: LauncherName) -> None:
     launcher = launched_by(outer | inner)
     assert launcher is not None
     assert launcher.name is name

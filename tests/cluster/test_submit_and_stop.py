@@ -1,0 +1,169 @@
+"""`mpibatch submit` as a user meets it, and what stops a job: cancelled, out of time, a node lost."""
+
+import json
+import re
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from mpibatch.errors import ExitStatus
+from tests.cluster.slurm import REPOSITORY, Cluster, wait_until
+from tests.cluster.work import MPIBATCH, Work, submit, write
+
+HOSTILE = "50%j $(touch pwned) `touch pwned` a'b\"c ; touch pwned #"
+
+
+def ask(cluster: Cluster, work: Work, *words: str) -> "subprocess.CompletedProcess[str]":
+    """`mpibatch submit` with these options, whatever comes of it."""
+    return cluster.run([*MPIBATCH, "submit", str(work.job), *words], cwd=work.folder, timeout=150, check=False)
+
+
+def assert_no_job(cluster: Cluster) -> None:
+    assert cluster.run(["squeue", "--noheader"]).stdout == ""
+
+
+@pytest.mark.skipif(find_spec("tensorflow") is None, reason="the digits need TensorFlow")
+def test_digits_on_three_nodes(cluster: Cluster, shared: Path) -> None:
+    """The bytes of one rank, from three nodes; --wait tells how it goes and ends with the run's status."""
+    job = str(REPOSITORY / "jobs" / "digits" / "job.yaml")
+    command = [*MPIBATCH, "submit", job, "--nodes", "3", "--run-dir", str(shared / "three"), "--wait"]
+    said = cluster.run(command, timeout=150).stdout.splitlines()
+    assert re.fullmatch(r"job \d+", said[0])
+    assert said[1] == f"run directory {shared / 'three'}"
+    assert said[-1] == f"{said[0]} is completed"
+    assert any(re.fullmatch(r"(\d+) of \1 mini-batches done", line) for line in said)
+    cluster.run([*MPIBATCH, "run", job, "-n", "1", "--run-dir", str(shared / "one")], timeout=120)
+    one, three = (shared / name / "outputs" / "parallel_run_step.txt" for name in ("one", "three"))
+    assert three.read_bytes() == one.read_bytes()
+    hosts = {rank["host"] for rank in json.loads((shared / "three" / "run.json").read_text())["ranks"]}
+    assert hosts == {"n1", "n2", "n3"}
+
+
+def test_text_on_three_nodes(cluster: Cluster, shared: Path) -> None:
+    work = write(shared)
+    said = ask(cluster, work, "--nodes", "3", "--time", "5", "--wait")
+    assert said.returncode == ExitStatus.COMPLETE, said
+    latest = work.folder / "runs" / "latest"
+    assert said.stdout.splitlines()[1] == f"run directory {latest.resolve()}"
+    assert work.output(latest) == work.expected
+
+
+def test_the_status_of_a_run_that_is_given_up(cluster: Cluster, shared: Path) -> None:
+    """Not only 0 comes back through Slurm; an aborted run is not requeued."""
+    work = write(shared)
+    (work.folder / "score.py").write_text("def run(mini_batch): raise ValueError('no')\n")
+    said = ask(cluster, work, "--wait")
+    assert said.returncode == ExitStatus.ABORTED
+    assert_no_job(cluster)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--partition", "x; touch pwned"], "invalid partition specified: x; touch pwned"),
+        (["--nodes", "9"], "never start"),
+        (["--time", "soon"], "Invalid --time specification"),
+        (["--gpus", "1", "--option=--nice=1"], "2 executors on each node for 1 GPUs"),
+        (["--option", "nice=1"], "must begin with -"),
+        (["--prefix", "a 'b"], "--prefix"),
+    ],
+)
+def test_what_cannot_be_leaves_nothing(cluster: Cluster, shared: Path, words: list[str], message: str) -> None:
+    work = write(shared, process_count_per_node=2)
+    said = ask(cluster, work, *words)
+    assert said.returncode == ExitStatus.USAGE
+    assert message in said.stderr
+    assert "Traceback" not in said.stderr
+    assert_no_job(cluster)
+    assert not (work.folder / "runs").exists() or list((work.folder / "runs").iterdir()) == []
+    assert not (work.folder / "pwned").exists()
+
+
+def test_without_slurm(shared: Path, tmp_path: Path) -> None:
+    work = write(shared)
+    command = [*MPIBATCH, "submit", str(work.job)]
+    env = {"PATH": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
+    said = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert said.returncode == ExitStatus.USAGE
+    assert "this machine has no Slurm" in said.stderr
+
+
+def test_hostile_words(cluster: Cluster, shared: Path) -> None:
+    """In the paths, a parameter, the account and more options of sbatch: nothing runs, all arrives as it is."""
+    work = write(shared / HOSTILE)
+    job_file = json.loads(work.job.read_text())
+    job_file["parameters"]["note"] = ""
+    work.job.write_text(json.dumps(job_file))
+    options = [
+        "--run-dir", str(work.run_dir), "--set", f"note={HOSTILE}", "--account", HOSTILE, "--option", "--comment='; x'"
+    ]  # fmt: skip
+    said = ask(cluster, work, *options, "--wait")
+    assert said.returncode == ExitStatus.COMPLETE, said
+    assert work.output() == work.expected
+    assert json.loads((work.run_dir / "run.json").read_text())["job"]["parameters"]["note"] == HOSTILE
+    job_file["name"] = "x; touch pwned"
+    work.job.write_text(json.dumps(job_file))
+    assert ask(cluster, work).returncode == ExitStatus.USAGE
+    assert list(shared.rglob("pwned")) == []
+    assert cluster.srun("-N3", "sh", "-c", "ls -d pwned ~/pwned /tmp/pwned", check=False).stdout == ""
+
+
+def begun(work: Work, number: int) -> bool:
+    return len(work.attempts()) >= number
+
+
+def assert_completed(cluster: Cluster, work: Work, job: int, ranks: int) -> None:
+    """The bytes of an undisturbed run; of each rank at most what it ran and what it had just done are done again."""
+    assert cluster.wait_job(job, timeout=110) == "COMPLETED", work.logs()
+    assert work.output() == work.expected
+    assert work.summary()["restarts"] == int(cluster.job_field(job, "Restarts"))
+    assert work.repeated() <= 2 * ranks
+
+
+def test_a_cancelled_job_drains_and_stays_away(cluster: Cluster, shared: Path) -> None:
+    work = write(shared, total=60, seconds=1, process_count_per_node=2)
+    job = submit(cluster, work, "--nodes", "2")
+    wait_until("mini-batches to be done", lambda: begun(work, 8))
+    cluster.run(["scancel", str(job)])
+    assert cluster.wait_job(job) == "CANCELLED"
+    wait_until("the run to end", (work.run_dir / "summary.json").exists)
+    assert work.summary()["status"] == "stopped"
+    counts = work.summary()["mini_batches"]
+    assert counts["succeeded"] == len(work.attempts())  # what ran was let end
+    assert work.output() == "".join(work.expected.splitlines(keepends=True)[: counts["succeeded"]])
+    assert cluster.job_field(job, "Restarts") == "0"
+
+
+def test_a_time_limit_that_is_too_short(cluster: Cluster, shared: Path) -> None:
+    """The run stops before the limit, with 75, is requeued, and is complete after a second allocation."""
+    work = write(shared, total=300, seconds=0.4)
+    job = submit(cluster, work, "--nodes", "2", "--time", "1")
+    wait_until("the first allocation to end", lambda: cluster.job_state(job) == "PENDING" and begun(work, 1), 70)
+    first = work.summary()
+    assert first["status"] == "stopped"
+    assert work.repeated() < 0  # there is work left
+    assert_completed(cluster, work, job, ranks=2)
+    assert work.repeated() == 0  # each time what ran was let end
+
+
+def test_the_node_of_rank_0_crashes(cluster: Cluster, shared: Path) -> None:
+    """Slurm requeues the job; it goes on, on other nodes, from what the dead coordinator left."""
+    work = write(shared, total=60, seconds=0.3)
+    job = submit(cluster, work, "--nodes", "2")
+    wait_until("mini-batches to be done", lambda: begun(work, 20))
+    cluster.crash("n1")
+    cluster.declare_down("n1")
+    assert_completed(cluster, work, job, ranks=2)
+    assert cluster.job_field(job, "NodeList") == "n[2-3]"
+
+
+def test_a_node_is_cut_off(cluster: Cluster, shared: Path) -> None:
+    """It lives on and is heard of by nobody: what it runs must not come twice into the output."""
+    work = write(shared, total=60, seconds=0.3, rank_timeout=5)
+    job = submit(cluster, work, "--nodes", "2")
+    wait_until("mini-batches to be done", lambda: begun(work, 20))
+    cluster.cut("n2")
+    cluster.declare_down("n2")
+    assert_completed(cluster, work, job, ranks=2)

@@ -1,0 +1,44 @@
+"""Launcher and MPI library: what can work is let through, what cannot is refused with the mend."""
+
+import pytest
+
+from mpibatch.placement.fit import misfit, singletons
+from mpibatch.placement.variables import launched_by
+
+STEP = {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "6"}
+PMIX = STEP | {"PMIX_NAMESPACE": "slurm.pmix.1.0", "PMIX_RANK": "0"}
+PMI2 = STEP | {"PMI_FD": "11", "PMI_RANK": "0", "PMI_SIZE": "6"}
+
+OPEN_MPI = "Open MPI v5.0.11, package: Open MPI conda@1 Distribution, ident: 5.0.11"
+WHEEL = "MPICH Version:      5.0.2\nMPICH configure:    --with-device=ch4:ucx,ofi --with-pm=hydra"
+BUILT_WITH_PMIX = "MPICH Version:      4.3\nMPICH configure:    --with-pmi=pmix --with-pmix=/usr"
+
+
+@pytest.mark.parametrize(
+    ("library", "env", "mend"),
+    [
+        (OPEN_MPI, PMIX, None),
+        (OPEN_MPI, PMI2, "srun --mpi=pmix"),
+        (WHEEL, PMI2, None),
+        (WHEEL, PMIX, "srun --mpi=pmi2"),
+        (BUILT_WITH_PMIX, PMIX, None),
+        ("Another MPI 1.0", PMIX, None),  # unknown: MPI_Init will show it
+        (WHEEL, STEP, None),  # likewise: srun --mpi=none, or a way that is not in the table
+        (OPEN_MPI, PMI2 | {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2"}, None),  # mpirun within the step
+    ],
+)
+def test_what_fits(library: str, env: dict[str, str], mend: str | None) -> None:
+    launcher = launched_by(env)
+    assert launcher is not None
+    told = misfit(library, launcher, env)
+    assert (told is None) == (mend is None)
+    assert mend is None or (told is not None and mend in told and "started 6 processes" in told)
+
+
+def test_singletons_are_told_which_launcher_is_theirs() -> None:
+    by_srun, by_mpirun = launched_by(STEP), launched_by({"MPI_LOCALRANKID": "0", "PMI_RANK": "0", "PMI_SIZE": "2"})
+    assert by_srun is not None
+    assert by_mpirun is not None
+    assert "MPI (MPICH Version: 5.0.2)" in singletons(WHEEL, by_srun)
+    assert "`srun --mpi=pmi2`, or `mpibatch run` without srun" in singletons(WHEEL, by_srun)
+    assert "Use the mpirun that belongs to this MPI." in singletons(OPEN_MPI, by_mpirun)

@@ -1,0 +1,171 @@
+"""A run without MPI and executors: Scheduler, Recorder and Assembly driven as rank 0 does, with results made up.
+
+What mini-batch i gives is a function of i alone, as with a deterministic script: rows, failures of all kinds, and for
+formats with columns some that do not fit.
+"""
+
+import random
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mpibatch.config.schema import RowFormat
+from mpibatch.output import open_encoder, open_writer
+from mpibatch.runs.directory import RunDirectory, create_at
+from mpibatch.runs.history import History, epochs, read
+from mpibatch.runs.lease import acquire
+from mpibatch.runs.outcomes import ATTEMPT_DTYPE
+from mpibatch.runs.plan import Plan
+from mpibatch.runs.recorder import Recorder
+from mpibatch.scheduling.scheduler import Action, Finish, Grant, Policy, Scheduler
+from mpibatch.scheduling.thresholds import Limits, Tally
+from mpibatch.types import Cause, Failure, Slice, encode_failures
+from tests.runs.test_plan import Listed
+
+FORMATS = ["out.txt", "out.csv", "out.jsonl", "out.parquet"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is left of a run: the bytes of its files, the scheduler's counts."""
+
+    output: bytes
+    failed_items: bytes
+    tally: Tally
+
+
+@dataclass
+class Unattended:
+    """A run directory with `total` mini-batches to do, begun and gone on with by `work`."""
+
+    folder: Path
+    file_name: str
+    total: int = 40
+    seed: int = 0
+    directory: RunDirectory = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.directory = create_at(self.folder)
+        self.output = self.directory.outputs / self.file_name
+        self.random = random.Random(self.seed)
+        self.encoder = open_encoder(self.file_name, RowFormat())
+        names = ["\0".join(f"{index}_{item}" for item in range(items_of(index))) for index in range(self.total)]
+        slices = [Slice(text.encode(), items_of(index)) for index, text in enumerate(names)]
+        self.datasets = [Listed(slices)]
+
+    def history(self) -> History:
+        history = read(self.directory)
+        if history is None:
+            plan = Plan.build(self.datasets, map)
+            plan.write(self.directory.plan)
+            history = History.none(plan)
+        return history
+
+    def work(self, stop_after: int | None = None, checkpoints: float = 0.2, close: bool = True) -> Result:
+        """One incarnation, to its end or until `stop_after` outcomes of its own; `close`: it ends in order."""
+        lease = acquire(self.directory)
+        history = self.history()
+        format = open_writer(self.file_name, RowFormat())
+        recorder = Recorder(self.directory, history, self.datasets, format, self.output, lease)
+        limits = Limits(error_threshold=-1)
+        scheduler = Scheduler(self.total, Policy(run_max_try=1, limits=limits), history.outcomes.table)
+        granted: list[int] = []
+        done, over = 0, False
+
+        def act(actions: list[Action]) -> bool:
+            for action in actions:
+                if isinstance(action, Grant):
+                    granted.extend(range(action.first, action.first + action.count))
+            return any(isinstance(action, Finish) for action in actions)
+
+        over = act(scheduler.begin()) or act(scheduler.joined(0)) or act(scheduler.joined(1))
+        while not over and (stop_after is None or done < stop_after):
+            self.random.shuffle(granted)
+            size = self.random.randint(1, 6)
+            group, granted[:] = granted[:size], granted[size:]
+            for rank in (0, 1):
+                held = set(scheduler.held_by(rank))
+                over |= act(self.arrive(recorder, scheduler, rank, [index for index in group if index in held]))
+            done += len(group)
+            if self.random.random() < 0.5:
+                self.assemble(recorder, scheduler, more=False)
+            if self.random.random() < checkpoints:
+                recorder.checkpoint()
+        if over:
+            self.assemble(recorder, scheduler, more=True)
+            recorder.finish()
+        if close:
+            recorder.close(keep=True)
+        lease.release()
+        output = self.output.read_bytes() if self.output.exists() else b""
+        return Result(output, self.directory.failed_items.read_bytes(), scheduler.tally)
+
+    def assemble(self, recorder: Recorder, scheduler: Scheduler, more: bool) -> None:
+        while True:
+            left, refused = recorder.assemble()
+            for items in refused:
+                scheduler.reject(items)
+            if not (left and more):
+                return
+
+    def arrive(self, recorder: Recorder, scheduler: Scheduler, rank: int, indices: list[int]) -> list[Action]:
+        records = np.zeros(len(indices), dtype=ATTEMPT_DTYPE)
+        data = b""
+        for record, index in zip(records, indices, strict=True):
+            encoded = self.encoder.encode(rows_of(index, self.file_name))
+            failures = failures_of(index)
+            schema = (zlib.crc32(encoded.schema) or 1) if encoded.data else 0
+            if schema:
+                recorder.learn(schema, encoded.schema)
+            values: dict[str, Any] = {
+                "index": index,
+                "items": items_of(index),
+                "succeeded": encoded.rows,
+                "row_bytes": len(encoded.data),
+                "failure_bytes": len(failures),
+                "schema": schema,
+                "cause": Cause.SUCCEEDED if encoded.rows else Cause.USER_ERROR,
+                "tries": 1,
+            }
+            for name, value in values.items():
+                record[name] = value
+            data += encoded.data + failures
+        recorder.note(rank, records, data)
+        final, actions = scheduler.attempts(rank, records)
+        recorder.accept(records, data, final)
+        return actions
+
+    def logs(self) -> list[Path]:
+        return [self.directory.results(epoch) for epoch in epochs(self.directory)]
+
+
+def items_of(index: int) -> int:
+    return 1 + index % 3
+
+
+def succeeded_of(index: int) -> int:
+    """All, none, or one less than all."""
+    if index % 5 == 4:
+        return 0
+    return items_of(index) - (index % 7 == 3)
+
+
+def rows_of(index: int, file_name: str) -> list[Any]:
+    """For formats with columns: a number or none, odd text; now and then a column with a name of its own."""
+    rows = range(succeeded_of(index))
+    if file_name.endswith(".txt"):
+        return [f"mini-batch {index}, row {row}" for row in rows]
+    name = "other" if index % 11 == 10 else "text"
+    return [{"number": index * 10 + row if index % 6 else None, name: f'a "quoted", {row}\nßtext'} for row in rows]
+
+
+def failures_of(index: int) -> bytes:
+    missing = items_of(index) - succeeded_of(index)
+    if not missing:
+        return b""
+    if not succeeded_of(index):
+        return encode_failures([Failure("user_error", f"ValueError: {index}", "Traceback ...", rank=1, tries=1)])
+    return encode_failures([Failure("wrong_return", "short", missing=missing, rank=1, tries=1)])

@@ -1,0 +1,91 @@
+"""Inputs that changed while a run was stopped: of unfinished mini-batches they are refused, of finished ones not."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from mpibatch.config.schema import Input, InputType, Size, Unit
+from mpibatch.datasets import open_dataset
+from mpibatch.errors import UsageError
+from mpibatch.runs.changes import SHOWN, refuse_changed_inputs
+from mpibatch.runs.directory import RunDirectory, create_at
+from mpibatch.runs.history import History
+from mpibatch.runs.plan import Plan
+
+FILES = 30
+
+
+class Stopped:
+    """A run of FILES files, two a mini-batch, of which the first 5 mini-batches are done."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        self.data.mkdir()
+        for number in range(FILES):
+            self.file(number).write_text("as planned")
+        input = Input("files", InputType.FILES, (str(self.data / "*.txt"),))
+        self.datasets = [open_dataset(input, Size(2, Unit.ITEMS), ())]
+        plan = Plan.build(self.datasets, map)
+        self.directory: RunDirectory = create_at(folder / "run")
+        time.sleep(0.02)  # file systems keep time in ticks
+        plan.write(self.directory.plan)
+        time.sleep(0.02)
+        self.history = History.none(plan)
+        self.history.outcomes.table["final"][:5] = True
+
+    def file(self, number: int) -> Path:
+        return self.data / f"{number:02}.txt"
+
+    def check(self) -> None:
+        refuse_changed_inputs(self.directory, self.history, self.datasets)
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Stopped:
+    return Stopped(tmp_path)
+
+
+def test_nothing_has_changed(stopped: Stopped) -> None:
+    stopped.check()
+
+
+def test_finished_ones_are_not_looked_at(stopped: Stopped) -> None:
+    for number in range(10):
+        stopped.file(number).write_text("new")
+    stopped.check()
+
+
+def test_touched_unfinished_ones_are_listed(stopped: Stopped) -> None:
+    stopped.file(9).write_text("of the last that is finished")
+    stopped.file(10).write_text("of the first that is not")
+    stopped.file(29).write_text("the last")
+    with pytest.raises(UsageError, match="2 unfinished input files") as caught:
+        stopped.check()
+    assert all(str(stopped.file(number)) in str(caught.value) for number in (10, 29))
+    assert str(stopped.file(9)) not in str(caught.value)
+    assert "--accept-changed-inputs" in str(caught.value)
+
+
+def test_a_long_list_is_cut(stopped: Stopped) -> None:
+    for number in range(10, FILES):
+        stopped.file(number).write_text("new")
+    with pytest.raises(UsageError, match=f"and {FILES - 10 - SHOWN} more"):
+        stopped.check()
+
+
+def test_one_replaced_by_an_older_file_has_changed(stopped: Stopped, tmp_path: Path) -> None:
+    """`mv` keeps the time of the content; the inode tells."""
+    older = tmp_path / "older"
+    older.write_text("from a backup")
+    os.utime(older, (1, 1))
+    older.rename(stopped.file(20))
+    with pytest.raises(UsageError, match="1 unfinished input file"):
+        stopped.check()
+
+
+def test_a_missing_one_is_no_matter_of_this(stopped: Stopped) -> None:
+    """Its mini-batch fails, with that reason."""
+    stopped.file(20).unlink()
+    stopped.check()
