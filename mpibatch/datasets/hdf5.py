@@ -160,9 +160,7 @@ def _shape(file: Any, names: tuple[str, ...]) -> Shape:
     rows, chunk, row_bytes = {}, 0, 0
     for name in names:
         if name not in file or not isinstance(file[name], h5py.Dataset):
-            raise LoadError(
-                f"there is no dataset {name!r}; there are {', '.join(_all_datasets(file)) or 'none'}"
-            )
+            raise LoadError(f"there is no dataset {name!r}; there are {', '.join(_all_datasets(file)) or 'none'}")
         data = file[name]
         if not data.shape:
             raise LoadError(f"the dataset {name!r} has no dimension to slice; choose others with `datasets`")

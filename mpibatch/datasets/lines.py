@@ -168,9 +168,7 @@ class Lines(ABC):
                 if not task.scan:
                     return CutUp(start, list(cut_at_newlines(file, start, task.last, self._step, marks)))
                 first = max(task.first, start)
-                return CutUp(
-                    start, scan_segment(file, first, task.last, self._step, marks, begins=task.first == 0)
-                )
+                return CutUp(start, scan_segment(file, first, task.last, self._step, marks, begins=task.first == 0))
         except (OSError, LoadError):
             return None
 

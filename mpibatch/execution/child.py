@@ -20,10 +20,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mpibatch.datasets import open_dataset
+from mpibatch.datasets import open_datasets
 from mpibatch.datasets.base import Dataset, Loaded, LoadError, WrongCut
-from mpibatch.errors import ScriptError
-from mpibatch.execution import entry
+from mpibatch.errors import MpibatchError
+from mpibatch.execution import entry, staging
 from mpibatch.execution.entry import EntryScript, context_of
 from mpibatch.execution.protocol import FRAME, FrameType, Task, unpack
 from mpibatch.execution.slot import Slot
@@ -45,10 +45,9 @@ class Executor:
         self._spec = spec
         self._slot = slot
         self._results = results
-        self._names = [input.name for input in job.inputs]
-        self._datasets: list[Dataset] = [
-            open_dataset(input, job.config.mini_batch_size, job.config.partition_keys) for input in job.inputs
-        ]
+        self._names = [input.name for input in job.inputs] or [""]
+        self._counts_rows = bool(job.inputs)  # without input any number of rows is as it should be
+        self._datasets: list[Dataset] = open_datasets(job)
         for dataset, frozen in zip(self._datasets, spec.frozen, strict=True):
             dataset.thaw(frozen)
         self._encoder: Encoder = open_encoder(
@@ -69,11 +68,12 @@ class Executor:
         config = self._spec.job.config
         try:
             self._slot.enter(Phase.START)
+            self._staged = staging.bring(self._spec.staged)  # held until this process ends
             self._script = entry.load(Path(config.source_directory), config.entry_script, self._spec.arguments)
             self._slot.enter(Phase.INIT)
             if self._script.init is not None:
                 self._script.init()
-        except ScriptError as error:
+        except MpibatchError as error:
             self._refuse(str(error), "")
         except BaseException as error:
             self._refuse(one_line(error), user_traceback(error))
@@ -100,7 +100,7 @@ class Executor:
         batch, slot = task.mini_batch, self._slot
         began = slot.begin(batch.index, task.first, task.last, batch.items)
         started = time.time()
-        items, ran, encoding, flags = batch.items, began, began, 0
+        items, ran, encoding, flags, rows = batch.items, began, began, 0, 0
         cause, encoded, failure = Cause.SUCCEEDED, NO_ROWS, b""
         try:
             loaded = self._load(task)
@@ -112,21 +112,22 @@ class Executor:
             if encoding - ran > self._limit:
                 raise _Overrun
             encoded = self._encoder.encode(returned)
-            if encoded.rows < items:
-                failure = self._short(task, encoded.rows, items)
-            elif encoded.rows > items:
+            rows = encoded.rows if self._counts_rows else items
+            if rows < items:
+                failure = self._short(task, rows, items)
+            elif rows > items:
                 flags = Flag.SURPLUS
         except BaseException as error:
             if encoding == ran:
                 encoding = time.monotonic()
             cause, failure = self._explain(error, task, encoding - ran)
-            encoded = NO_ROWS
+            encoded, rows = NO_ROWS, 0
             if cause is Cause.LOAD_ERROR and items == UNKNOWN:
                 items = self._count(task)
                 flags = Flag.ESTIMATED
         done = slot.enter(Phase.SEND)
         schema = self._schema(encoded.schema) if encoded.data else 0
-        succeeded = max(0, min(encoded.rows, items))  # items may be UNKNOWN
+        succeeded = max(0, min(rows, items))  # items may be UNKNOWN
         if ran == began:
             ran = encoding = done
         record = ATTEMPT.pack(
@@ -180,6 +181,8 @@ class Executor:
     def _missing_files(self, task: Task) -> str:
         """After an error of the script: whether one of its files is gone or unreadable, the likely reason."""
         dataset = self._datasets[task.mini_batch.dataset]
+        if not self._counts_rows:
+            return ""
         for item in dataset.describe(task.mini_batch.payload, None, task.mini_batch.items):
             if "://" not in item.item and not os.access(item.item, os.R_OK):
                 state = "cannot be read" if os.path.lexists(item.item) else "is no longer there"

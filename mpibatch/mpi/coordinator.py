@@ -365,8 +365,9 @@ class Coordinator:
         )
 
     def _order(self, rank: int, order: Order) -> None:
-        if rank == 0 and self._worker is not None:
-            self._worker.handle(order)
+        if rank == 0:
+            if self._worker is not None:  # else it found no place for one
+                self._worker.handle(order)
         else:
             self._transport.send(rank, order)
 
