@@ -11,6 +11,7 @@ import click
 
 from mpibatch import __version__
 from mpibatch.errors import ExitStatus, MpibatchError, UsageError
+from mpibatch.reporting.console import print_anything
 
 if TYPE_CHECKING:
     from mpibatch.config.schema import Job
@@ -253,6 +254,7 @@ def redirected(job: "Job", output: Path | None) -> "Job":
 
 def main() -> NoReturn:
     """The entry point: maps what went wrong to words and to an exit status."""
+    print_anything()
     sys.exit(status_of(lambda: commands.main(standalone_mode=False)))
 
 

@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 import zlib
 from dataclasses import replace
@@ -246,18 +247,31 @@ def _settle_in(spec: ExecutorSpec) -> None:
 def _leave_signals_to_the_rank() -> None:
     """What a batch system sends to all processes of a job is for mpibatch to judge: the script goes on for its grace.
 
-    A handler, since what is ignored here programs that the script starts would ignore too; and only of this process,
-    since the script may fork (multiprocessing), and end its children by such a signal.
+    A handler, since what is ignored here programs that the script starts would ignore too; and only in this process:
+    in those that the script forks (multiprocessing) such a signal does what it always does. It is blocked meanwhile,
+    since Python forgets what arrives in a new process before it has settled there.
     """
-    here = os.getpid()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+    before = threading.local()
 
     def pass_over(number: int, frame: object) -> None:
-        if os.getpid() != here:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+        pass
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+    def hold() -> None:
+        before.blocked = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+    def let_go() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before.blocked)
+
+    def as_always() -> None:
+        for number in numbers:
+            if signal.getsignal(number) is pass_over:
+                signal.signal(number, signal.SIG_DFL)
+        let_go()
+
+    for number in numbers:
         signal.signal(number, pass_over)
+    os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=as_always)
 
 
 def main() -> None:

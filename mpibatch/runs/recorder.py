@@ -163,7 +163,8 @@ def _make_columnar(path: Path, keep: bool) -> None:
     columns["cause"] = pa.DictionaryArray.from_arrays(numbers(records["cause"].astype(np.int8)), causes)
     temporary = path.with_name(f".events.{os.getpid()}")
     try:
-        pq.write_table(pa.table(columns), temporary)
+        with temporary.open("wb") as file:  # pyarrow opens no path that is not UTF-8
+            pq.write_table(pa.table(columns), file)
         temporary.replace(path.with_suffix(".parquet"))
     finally:
         temporary.unlink(missing_ok=True)

@@ -164,7 +164,8 @@ def test_folders_of_any_bytes(name: bytes, ranks: int, job: Job) -> None:
     job.folder = inner
     job.write(ECHO, 3)
     done = job.run(ranks=ranks)
-    assert (done.status, done.rows) == (0, ["0000", "0001", "0002"]), done.said()
+    assert done.status == 0, done.said()
+    assert done.rows == ["0000", "0001", "0002"]
     assert done.summary["output"] == str(done.run_dir / "outputs" / "parallel_run_step.txt")
 
 

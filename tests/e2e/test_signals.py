@@ -51,7 +51,8 @@ def test_a_signal_stops_the_run_and_resume_goes_on(ranks: int, name: str, either
     assert done.summary["mini_batches"]["failed"] == 0
     assert not job.processes()
     resumed = job.finish(job.command("resume", done.run_dir, ranks=ranks), done.run_dir)
-    assert (resumed.status, resumed.rows) == (0, EXPECTED), resumed.said()
+    assert resumed.status == 0, resumed.said()
+    assert resumed.rows == EXPECTED
     begun = [int(line) for path in job.folder.glob("begun*") for line in path.read_text().splitlines()]
     assert sorted(begun) == list(range(FILES))
 
@@ -120,7 +121,9 @@ def test_any_process_killed_leaves_nothing_behind(what: str, job: Job) -> None:
     done = job.run(ranks=2, meanwhile=kill)
     wait_for(lambda: not job.processes(), seconds=5)
     if what == "an executor" or done.status == 0:
-        assert (done.status, done.rows) == (0, EXPECTED), done.said()
+        assert done.status == 0, done.said()
+        assert done.rows == EXPECTED
         return
     resumed = job.finish(job.command("resume", done.run_dir, ranks=2), done.run_dir)
-    assert (resumed.status, resumed.rows) == (0, EXPECTED), done.said() + resumed.said()
+    assert resumed.status == 0, done.said() + resumed.said()
+    assert resumed.rows == EXPECTED
