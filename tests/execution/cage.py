@@ -103,7 +103,7 @@ class Cage:
         payload = ["\0".join(group).encode() for group in groups]
         items = [len(group) for group in groups]
         batches = MiniBatches(first, [0] * count, [0] * count, items, [""] * count, payload)
-        self.worker.handle(Run(batches, tries, isolate))
+        self.worker.handle(Run(batches, tries, isolate=isolate))
 
     def leave(self) -> None:
         """Waits for the script's shutdown() and the executor's end."""
