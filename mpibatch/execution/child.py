@@ -60,8 +60,17 @@ class Executor:
         self._schemas: dict[bytes, int] = {b"": 0}
         self._limit = job.config.run_invocation_timeout
         self._script: EntryScript | None = None
+<<<<<<< HEAD
         self._reader: Reader | None = None
         self._pid = os.getpid()
+=======
+        self._forked = False
+
+    def disown(self) -> None:
+        """In a process that the script has forked: it is no executor, also where it comes back from run()."""
+        self._forked = True
+        self._slot.disown()
+>>>>>>> main
 
     def prepare(self) -> bool:
         """Imports the script and calls init(). Returns whether that went well; the worker is told either way."""
@@ -231,6 +240,9 @@ class Executor:
         self._send(FRAME.pack(FrameType.REFUSED, len(body)) + body)
 
     def _send(self, frame: bytes) -> None:
+        if self._forked:
+            os.write(2, b"mpibatch: a process that the script forked came back from it, and is ended here\n")
+            os._exit(1)
         written = os.write(self._results, frame)
         if written < len(frame):
             rest = memoryview(frame)[written:]
@@ -283,6 +295,7 @@ def main() -> None:
         os.set_inheritable(descriptor, False)  # what the script starts is no executor
     _settle_in(spec)
     executor = Executor(spec, Slot(spec.slot), spec.results)
+    os.register_at_fork(after_in_child=executor.disown)
     if executor.prepare():
         executor.work(socket.socket(fileno=spec.queue))
         executor.shut_down()

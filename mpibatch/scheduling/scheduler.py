@@ -15,7 +15,7 @@ becomes final once however late, doubled or out of order the events arrive.
 import heapq
 from collections import deque
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from mpibatch.scheduling.window import Window
 from mpibatch.types import ATTEMPT_FIELDS, UNKNOWN, Cause, Flag
 
 ATTEMPT_DTYPE = np.dtype(ATTEMPT_FIELDS)
+
+FEW = 4  # attempts in one message, up to which looking at each is faster than arrays
+SUCCEEDED, ISOLATED, ESTIMATED = int(Cause.SUCCEEDED), int(Flag.ISOLATED), int(Flag.ESTIMATED)
 
 FRESH = -1
 WAITING = -2
@@ -84,6 +87,7 @@ class _Worker:
     held: int = 0
     recalling: bool = False
     dry: bool = False  # the last recall brought nothing, and nothing was granted since
+    shelf: int = 0  # what it holds, where something of that could be recalled
 
 
 class Scheduler:
@@ -108,8 +112,8 @@ class Scheduler:
         self._waiting: list[int] = []
         self._isolate: dict[int, int] = {}
         self._workers: dict[int, _Worker] = {}
-        self._idle: set[int] = set()  # workers that hold nothing
-        self._rich: set[int] = set()  # workers from which something could be recalled
+        self._idle: set[int] = set()  # workers that hold nothing, and owe no answer to a Recall
+        self._rich: dict[int, set[int]] = {}  # workers from which something could be recalled, by how much they hold
         self._held = 0
         self._recalling = 0  # workers that owe an answer to a Recall
         self._stopping = False
@@ -150,7 +154,7 @@ class Scheduler:
             self._recalling -= worker.recalling
             del self._workers[rank]
             self._idle.discard(rank)
-            self._rich.discard(rank)
+            self._shelve(worker, 0)
         return self._actions()
 
     def returned(self, rank: int, indices: list[int], asked: bool) -> list[Action]:
@@ -171,10 +175,10 @@ class Scheduler:
         records: array of ATTEMPT_DTYPE, in the order in which they ended
         Returns a mask of those that made their mini-batch final (they belong in the results log), and what to do.
         """
-        index = records["index"]
-        made_final = np.zeros(len(records), dtype=bool)
-        for position in range(len(records)) if _repeats(index) else (slice(None),):
-            made_final[position] = self._judge(rank, np.atleast_1d(records[position]))
+        if len(records) <= FEW or _repeats(records["index"]):
+            made_final = np.array([self._judge_one(rank, record) for record in records], dtype=bool)
+        else:
+            made_final = self._judge(rank, records)
         return made_final, self._actions(rank)
 
     def reject(self, items: int) -> list[Action]:
@@ -206,10 +210,27 @@ class Scheduler:
             self._owner[waiting] = WAITING
             heapq.heappush(self._waiting, int(waiting))
         self._count(records[final])
-        timed = records[counts]
-        seconds = (timed["load"] + timed["run"] + timed["encode"]).astype(np.float64)
-        self.window.learn(float(seconds.sum()), len(timed), float(seconds.max(initial=0.0)))
+        seconds = (records["load"] + records["run"] + records["encode"]).astype(np.float64)
+        good = seconds[counts & (records["cause"] == Cause.SUCCEEDED)]  # those that fail at once say nothing of others
+        self.window.learn(float(good.sum()), len(good), float(seconds[counts].max(initial=0.0)))
         return np.asarray(final, dtype=np.bool_)
+
+    def _judge_one(self, rank: int, record: np.void) -> bool:
+        """The same for one record: long mini-batches come one by one, and arrays of one cost five times as much."""
+        index = int(record["index"])
+        if self._owner[index] != rank:
+            self.duplicates += 1
+            return False
+        final = record["cause"] == SUCCEEDED or record["flags"] & ISOLATED != 0 or not self._again(record)
+        self._owner[index] = FINAL if final else WAITING
+        self._release(rank, 1)
+        if final:
+            self._count_one(record)
+        else:
+            heapq.heappush(self._waiting, index)
+        seconds = float(record["load"]) + float(record["run"]) + float(record["encode"])
+        self.window.learn(seconds, 1, seconds)
+        return bool(final)
 
     def _again(self, record: np.void) -> bool:
         """Whether a failed attempt leaves its mini-batch a further try (or its isolation)."""
@@ -235,6 +256,17 @@ class Scheduler:
         self.tally.items_estimated += int(lost[estimated].sum())
         self.tally.items_succeeded += int(succeeded.sum())
 
+    def _count_one(self, final: np.void) -> None:
+        items, succeeded = int(final["items"]), int(final["succeeded"])
+        failed = succeeded == 0 and items != 0
+        lost = 1 if items == UNKNOWN else max(items - succeeded, 0)
+        self.tally.mini_batches_failed += failed
+        self.tally.mini_batches_succeeded += not failed
+        self.tally.items_failed += lost
+        if items == UNKNOWN or final["flags"] & ESTIMATED:
+            self.tally.items_estimated += lost
+        self.tally.items_succeeded += succeeded
+
     def _take_back(self, rank: int, indices: NDArray[np.int64]) -> None:
         indices = np.unique(indices[self._owner[indices] == rank])
         self._owner[indices] = WAITING
@@ -252,9 +284,20 @@ class Scheduler:
 
     def _note(self, worker: _Worker) -> None:
         """Keeps the two sets that make a decision cheap however many workers there are."""
-        (self._idle.discard if worker.held else self._idle.add)(worker.rank)
+        (self._idle.discard if worker.held or worker.recalling else self._idle.add)(worker.rank)
         recallable = worker.held >= 2 and not worker.recalling and not worker.dry
-        (self._rich.add if recallable else self._rich.discard)(worker.rank)
+        self._shelve(worker, worker.held if recallable else 0)
+
+    def _shelve(self, worker: _Worker, shelf: int) -> None:
+        if shelf == worker.shelf:
+            return
+        if worker.shelf:
+            self._rich[worker.shelf].discard(worker.rank)
+            if not self._rich[worker.shelf]:
+                del self._rich[worker.shelf]
+        if shelf:
+            self._rich.setdefault(shelf, set()).add(worker.rank)
+        worker.shelf = shelf
 
     # -- decisions
 
@@ -273,7 +316,7 @@ class Scheduler:
             return []
         needy = [] if rank is None or rank not in self._workers else [rank]
         grants: list[Action] = []
-        for worker in chain(needy, sorted(self._idle)) if self._pending else ():
+        for worker in chain(needy, sorted(islice(self._idle, self._pending))) if self._pending else ():
             grants.extend(self._fill(worker))
         return grants or self._recalls()
 
@@ -323,12 +366,12 @@ class Scheduler:
         if self._pending or wanted <= 0 or not self._rich:
             return []
         actions: list[Action] = []
-        for rank in heapq.nlargest(wanted, self._rich, key=lambda rank: self._workers[rank].held):
-            worker = self._workers[rank]
+        while self._rich and len(actions) < wanted:
+            worker = self._workers[next(iter(self._rich[max(self._rich)]))]
             worker.recalling = True
             self._recalling += 1
             self._note(worker)
-            actions.append(Recall(rank, worker.held // 2))
+            actions.append(Recall(worker.rank, worker.held // 2))
         return actions
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -122,18 +123,37 @@ def assert_completed(cluster: Cluster, work: Work, job: int, ranks: int) -> None
     assert work.repeated() <= 2 * ranks
 
 
-def test_a_cancelled_job_drains_and_stays_away(cluster: Cluster, shared: Path) -> None:
-    work = write(shared, total=60, seconds=1, process_count_per_node=2)
+@pytest.mark.parametrize(("nodes", "way"), [("1", []), ("2", ["--batch", "--signal=TERM"])])
+def test_a_cancelled_job_drains_and_stays_away(cluster: Cluster, shared: Path, nodes: str, way: list[str]) -> None:
+    """What runs is let end, though Slurm sends SIGTERM to every process of the job; then the run can be resumed.
+
+    Over several nodes only where the batch script alone is told, since mpirun cannot live on without its daemons.
+    """
+    work = write(shared, total=24, seconds=0.5, process_count_per_node=2)
+    job = submit(cluster, work, "--nodes", nodes)
+    wait_until("mini-batches to be done", lambda: begun(work, 8))
+    cluster.run(["scancel", *way, str(job)])
+    assert cluster.wait_job(job) in ("CANCELLED", "FAILED")
+    wait_until("the run to end", (work.run_dir / "summary.json").exists)
+    assert work.summary()["status"] == "stopped"
+    assert work.summary()["mini_batches"]["succeeded"] == len(work.attempts())
+    assert work.expected.startswith(work.output())
+    assert cluster.job_field(job, "Restarts") == "0"
+    cluster.run([*MPIBATCH, "resume", str(work.run_dir), "-n", "2"])
+    assert work.output() == work.expected
+    assert work.repeated() == 0
+
+
+def test_a_cancelled_job_of_two_nodes_loses_only_what_ran(cluster: Cluster, shared: Path) -> None:
+    work = write(shared, total=24, seconds=0.5)
     job = submit(cluster, work, "--nodes", "2")
     wait_until("mini-batches to be done", lambda: begun(work, 8))
     cluster.run(["scancel", str(job)])
     assert cluster.wait_job(job) == "CANCELLED"
-    wait_until("the run to end", (work.run_dir / "summary.json").exists)
-    assert work.summary()["status"] == "stopped"
-    counts = work.summary()["mini_batches"]
-    assert counts["succeeded"] == len(work.attempts())  # what ran was let end
-    assert work.output() == "".join(work.expected.splitlines(keepends=True)[: counts["succeeded"]])
-    assert cluster.job_field(job, "Restarts") == "0"
+    time.sleep(1)  # the shell of the job has gone, the ranks are going
+    cluster.run([*MPIBATCH, "resume", str(work.run_dir), "-n", "2"])
+    assert work.output() == work.expected
+    assert work.repeated() <= 4
 
 
 def test_a_time_limit_that_is_too_short(cluster: Cluster, shared: Path) -> None:

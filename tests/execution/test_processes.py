@@ -91,6 +91,26 @@ def test_a_fork_that_comes_back_from_run_is_no_second_executor(end: str, tmp_pat
         cage.leave()
 
 
+def test_a_long_chain_of_processes_is_ended_at_once(tmp_path: Path) -> None:
+    """Each a child of the one before: looking for them must not take longer and longer."""
+    script = """
+    def run(mini_batch):
+        for depth in range(60):
+            if os.fork():
+                os.wait()
+                os._exit(1)
+        Path("depth.txt").write_text("60")
+        time.sleep(1000)
+    """
+    with Cage(tmp_path, script) as cage:
+        cage.run(["a"])
+        cage.until(lambda: cage.note("depth.txt"))
+        start = time.monotonic()
+        cage.worker.kill()
+        assert time.monotonic() - start < 2
+        assert not cage.processes()
+
+
 def test_a_child_that_holds_the_output_files_open_does_not_keep_the_worker(tmp_path: Path) -> None:
     script = "def run(m): subprocess.Popen(['sleep', '1000']); return names(m)"
     with Cage(tmp_path, script) as cage:

@@ -72,7 +72,7 @@ def test_a_job_that_could_not_run_is_not_drafted(folder: Path) -> None:
 
 
 def test_ranks_that_outnumber_gpus(folder: Path) -> None:
-    with pytest.raises(UsageError, match=r"3 executors on each node for 2 GPUs.*process_count_per_node to 2 or to auto"):
+    with pytest.raises(UsageError, match=r"3 executors on each node for 2 GPUs.*to 2 or to auto"):
         drafted(folder, gpus="a100:2")
     assert drafted(folder, "  processes_per_gpu: 2\n", gpus="2").tasks_per_node == 3
     assert drafted(folder, "  device: cpu\n", gpus="2").tasks_per_node == 3
