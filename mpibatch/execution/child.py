@@ -60,17 +60,13 @@ class Executor:
         self._schemas: dict[bytes, int] = {b"": 0}
         self._limit = job.config.run_invocation_timeout
         self._script: EntryScript | None = None
-<<<<<<< HEAD
         self._reader: Reader | None = None
-        self._pid = os.getpid()
-=======
         self._forked = False
 
     def disown(self) -> None:
         """In a process that the script has forked: it is no executor, also where it comes back from run()."""
         self._forked = True
         self._slot.disown()
->>>>>>> main
 
     def prepare(self) -> bool:
         """Imports the script and calls init(). Returns whether that went well; the worker is told either way."""
@@ -142,8 +138,6 @@ class Executor:
             elif rows > items:
                 flags = Flag.SURPLUS
         except BaseException as error:
-            if os.getpid() != self._pid:
-                raise  # of a process that the script has forked, where it is on its way out
             if encoding == ran:
                 encoding = time.monotonic()
             cause, failure = self._explain(error, task, encoding - ran)
