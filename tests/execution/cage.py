@@ -103,7 +103,11 @@ class Cage:
         payload = ["\0".join(names).encode() for names in lists]
         items = [len(names) for names in lists]
         batches = MiniBatches(first, [0] * count, [0] * count, items, [""] * count, payload)
+<<<<<<< HEAD
+        self.worker.handle(Run(batches, tries, isolate=isolate))
+=======
         self.worker.handle(Run(batches, tries, group, isolate))
+>>>>>>> main
 
     def leave(self) -> None:
         """Waits for the script's shutdown() and the executor's end."""
