@@ -192,7 +192,7 @@ def test_a_node_is_cut_off(cluster: Cluster, shared: Path) -> None:
 
 @pytest.mark.parametrize("accident", ["crash", "cut"])
 def test_the_ranks_go_on_on_the_nodes_that_are_left(cluster: Cluster, shared: Path, accident: str) -> None:
-    """A job that Slurm lets live without a node (--no-kill), within one mpirun or with another on the nodes that are left.
+    """A job that Slurm lets live without a node (--no-kill), within one mpirun or with another on what is left.
 
     Nobody tells of the node that is cut off: its rank falls silent.
     """
