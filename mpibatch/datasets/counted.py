@@ -28,6 +28,8 @@ class Nothing:
 class Counted:
     """N mini-batches."""
 
+    reads_data = False
+
     def __init__(self, count: int) -> None:
         self._count = count
 

@@ -67,6 +67,8 @@ class Shape:
 class Hdf5:
     """One input of type hdf5."""
 
+    reads_data = True
+
     def __init__(self, spec: Input, size: Size | None) -> None:
         if size is not None and size.unit is not Unit.ROWS:
             raise InputError(f"input {spec.name!r}: mini_batch_size of hdf5 is in rows, such as '1000 rows'")

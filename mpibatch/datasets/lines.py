@@ -92,6 +92,7 @@ class CutUp:
 class Lines(ABC):
     """One input of a text format."""
 
+    reads_data = True
     text_wins: bool  # a column of several types is text
 
     def __init__(self, spec: Input, size: Size | None) -> None:

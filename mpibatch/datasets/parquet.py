@@ -49,6 +49,8 @@ class Footer:
 class Parquet:
     """One input of type parquet."""
 
+    reads_data = True
+
     def __init__(self, spec: Input, size: Size | None) -> None:
         if size is not None and size.unit is Unit.ITEMS:
             raise InputError(f"input {spec.name!r}: mini_batch_size of parquet is bytes, or 'N rows'")

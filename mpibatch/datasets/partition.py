@@ -75,6 +75,8 @@ class PartitionedTable:
           `decode(payload)`: an Arrow table in the settled types; `path_of(payload)`
     """
 
+    reads_data = True
+
     def __init__(self, spec: Input, base: Any, keys: tuple[str, ...]) -> None:
         self._spec = spec
         self._base = base

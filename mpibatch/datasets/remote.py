@@ -92,6 +92,8 @@ class RemoteFiles:
     are deleted when the mini-batch is: a script that needs one for longer copies it.
     """
 
+    reads_data = True
+
     def __init__(self, spec: Input, size: Size | None) -> None:
         self._spec = spec
         self._count = size.value if size else DEFAULT_COUNT

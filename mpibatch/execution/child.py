@@ -3,6 +3,8 @@
     queue --Task--> load --> run --> encode --> frame on the results pipe
             slot:   LOAD     RUN     ENCODE     SEND     (the worker's watchdog looks on)
 
+Where loading reads data a Reader does it, and reads the next mini-batch ahead: LOAD is then the time spent waiting.
+
 Started by the guardian as `python -m mpibatch.execution.child SPEC_FD`, where the descriptor holds an ExecutorSpec as
 JSON. Imports no MPI and nothing heavy: pandas and the like come with the format or the script that needs them.
 """
@@ -27,6 +29,7 @@ from mpibatch.errors import MpibatchError
 from mpibatch.execution import entry, staging
 from mpibatch.execution.entry import EntryScript, context_of
 from mpibatch.execution.protocol import FRAME, FrameType, Task, unpack
+from mpibatch.execution.reader import Reader
 from mpibatch.execution.slot import Slot
 from mpibatch.execution.spec import DUMP_SIGNAL, ExecutorSpec
 from mpibatch.execution.trace import one_line, user_traceback
@@ -35,6 +38,7 @@ from mpibatch.output.base import Encoded, Encoder, WrongReturn
 from mpibatch.types import ATTEMPT, UNKNOWN, Cause, Failure, Flag, Phase, encode_failures
 
 NO_ROWS = Encoded(0, b"")
+UNKNOWN_SECONDS = -1.0
 LARGEST_PACKET_READ = 1 << 20
 
 
@@ -57,6 +61,7 @@ class Executor:
         self._schemas: dict[bytes, int] = {b"": 0}
         self._limit = job.config.run_invocation_timeout
         self._script: EntryScript | None = None
+        self._reader: Reader | None = None
         self._forked = False
 
     def disown(self) -> None:
@@ -86,28 +91,43 @@ class Executor:
 
     def work(self, queue: socket.socket) -> None:
         """Takes tasks until the worker closes the queue."""
+        if any(dataset.reads_data for dataset in self._datasets):
+            self._reader = Reader(self._load, queue, self._spec.job.config.run_max_try)
         while packet := queue.recv(LARGEST_PACKET_READ):
-            for task in unpack(packet):
-                self._attempt(task)
+            tasks = unpack(packet)
+            if self._reader is None:
+                for task in tasks:
+                    self._attempt(task)
+            else:
+                for task, following in zip(tasks, [*tasks[1:], None], strict=True):
+                    self._attempt(task, following)
 
     def shut_down(self) -> None:
         self._slot.enter(Phase.SHUTDOWN)
+        if self._reader is not None:
+            self._reader.stop()
         if self._script is not None and self._script.shutdown is not None:
             self._script.shutdown()
 
     # -- one mini-batch
 
-    def _attempt(self, task: Task) -> None:
+    def _attempt(self, task: Task, following: Task | None = None) -> None:
         batch, slot = task.mini_batch, self._slot
         began = slot.begin(batch.index, task.first, task.last, batch.items)
         started = time.time()
         items, ran, encoding, flags, rows = batch.items, began, began, 0, 0
         cause, encoded, failure = Cause.SUCCEEDED, NO_ROWS, b""
+        reader, read_for = self._reader, UNKNOWN_SECONDS
         try:
-            loaded = self._load(task)
+            if reader is None:
+                loaded = self._load(task)
+            else:
+                loaded, read_for = reader.take(task)
             items = loaded.items
             slot.loaded(items)
             ran = encoding = slot.enter(Phase.RUN)
+            if reader is not None:
+                reader.ahead(task, following)
             returned = self._run(task, loaded.value)
             encoding = slot.enter(Phase.ENCODE)
             if encoding - ran > self._limit:
@@ -131,9 +151,10 @@ class Executor:
         succeeded = max(0, min(rows, items))  # items may be UNKNOWN
         if ran == began:
             ran = encoding = done
+        load = ran - began if read_for == UNKNOWN_SECONDS else read_for
         record = ATTEMPT.pack(
             batch.index, items, succeeded, len(encoded.data), len(failure), schema, self._spec.rank, cause, task.tries,
-            flags, started, ran - began, encoding - ran, done - encoding,
+            flags, started, load, encoding - ran, done - encoding,
         )  # fmt: skip
         length = len(record) + len(encoded.data) + len(failure)
         self._send(FRAME.pack(FrameType.ATTEMPT, length) + record + encoded.data + failure)

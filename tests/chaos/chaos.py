@@ -78,7 +78,8 @@ class Chaos:
             one.until_complete()
             one.compare()
         except Exception as error:  # the others go on
-            one.figures.wrong.append(f"run {number} ({shape.name}, {one.run}): {type(error).__name__}: {error}")
+            done = ", ".join(one.figures.disturbances)
+            one.figures.wrong.append(f"run {number} ({shape.name}, {one.run}; {done}): {type(error).__name__}: {error}")
         finally:
             one.end()
         if not one.figures.wrong:

@@ -74,13 +74,18 @@ def disturb(what: Disturbance, mark: str, run: Path, started: int, choice: rando
     while _is_there(started) and time.monotonic() < until:
         targets = processes(mark, run, started)[what.kind]
         if targets:
-            chosen = targets if what.kind == "tree" else [choice.choice(targets)]
-            for pid in chosen:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, what.what)
+            _send(targets if what.kind == "tree" else [choice.choice(targets)], what.what)
+            while what.kind == "tree" and (newborn := list(marked(mark))):
+                _send(newborn, what.what)
             return Counter([what.name])
         time.sleep(0.02)
     return Counter()
+
+
+def _send(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _is_there(pid: int) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import time
 from importlib.util import find_spec
@@ -187,3 +188,20 @@ def test_a_node_is_cut_off(cluster: Cluster, shared: Path) -> None:
     cluster.cut("n2")
     cluster.declare_down("n2")
     assert_completed(cluster, work, job, ranks=2)
+
+
+@pytest.mark.parametrize("accident", ["crash", "cut"])
+def test_the_ranks_go_on_on_the_nodes_that_are_left(cluster: Cluster, shared: Path, accident: str) -> None:
+    """A job that Slurm lets live without a node (--no-kill), within one mpirun or with another on what is left.
+
+    Nobody tells of the node that is cut off: its rank falls silent.
+    """
+    work = write(shared, total=60, seconds=0.3, rank_timeout=5)
+    run = [*MPIBATCH, "run", str(work.job), "--run-dir", str(work.run_dir), "-n", "3", "--restarts", "3"]
+    log = shared / "log.txt"
+    job = cluster.sbatch("--no-kill", "-N3", f"--output={log}", "--wrap", shlex.join(run), cwd=shared)
+    wait_until("mini-batches to be done", lambda: begun(work, 20))
+    getattr(cluster, accident)("n3")
+    assert cluster.wait_job(job, timeout=110) == "COMPLETED", log.read_text()
+    assert work.output() == work.expected
+    assert work.repeated() <= 2 * 3
