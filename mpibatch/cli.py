@@ -242,9 +242,8 @@ def init(name: str) -> None:
 def job_in(path: Path, sets: tuple[str, ...]) -> "Job":
     """The job that a command is about. Raises JobFileError."""
     from mpibatch.config.load import load_job
-    from mpibatch.config.unbuilt import refuse_unbuilt
 
-    return refuse_unbuilt(load_job(path, sets), str(path))
+    return load_job(path, sets)
 
 
 def redirected(job: "Job", output: Path | None) -> "Job":

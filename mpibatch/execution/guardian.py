@@ -60,8 +60,8 @@ def _children_by_scan(pid: int) -> list[int]:
 def descendants(pid: int) -> list[int]:
     """All processes below `pid`, parents first."""
     found = children(pid)
-    for child in found:
-        found += descendants(child)
+    for child in found:  # grows while it is walked
+        found += children(child)
     return found
 
 

@@ -83,6 +83,10 @@ class Slot:
             return None
         return Reading(counter, index, first, last, items, Phase(phase), since * 1e-9)
 
+    def disown(self) -> None:
+        """From now on what is entered here is nobody's business."""
+        self._memory = mmap.mmap(-1, SIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
     def close(self) -> None:
         self._memory.close()
         os.close(self.descriptor)

@@ -16,11 +16,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from mpibatch.execution import guardian
 
 KILLED = -9
+LOOK_SECONDS = 1.0
 
 
 class Kept:
@@ -46,13 +47,24 @@ class Kept:
         """Ends mpirun and all that it has started, at once."""
         self._say(b"%c" % guardian.KILL)
 
-    def wait(self) -> int:
-        """Until mpirun and all below it is gone; its exit status, or minus the signal that ended it."""
+    def wait(self, look: Callable[[], None] = lambda: None) -> int:
+        """Until mpirun and all below it is gone; its exit status, or minus the signal that ended it.
+
+        look: called about once a second meanwhile
+        """
         status: int | None = None
-        with contextlib.suppress(ConnectionError):
-            while message := self._control.recv(64):
-                if message[0] == guardian.STATUS:
-                    status = os.waitstatus_to_exitcode(int(message[1:]))
+        self._control.settimeout(LOOK_SECONDS)
+        message: bytes | None = None
+        while message != b"":
+            message = None
+            try:
+                message = self._control.recv(64)
+            except TimeoutError:
+                look()
+            except ConnectionError:
+                break
+            if message and message[0] == guardian.STATUS:
+                status = os.waitstatus_to_exitcode(int(message[1:]))
         if status is None:
             while guardian.kill_descendants():
                 with contextlib.suppress(ChildProcessError):

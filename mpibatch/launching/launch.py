@@ -1,6 +1,7 @@
 """Starts the ranks of a run and waits for it to end, judging by the run's own record.
 
 launcher (this process) --guardian--> mpirun, in a session of its own --> ranks
+owner's beat standing still: rank 0 was stopped, or ranks wait for one that was: all are killed
 SIGINT, SIGTERM, SIGUSR1 here --SIGUSR1--> mpirun --> ranks: running mini-batches end, then exit 75
 """
 
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from types import FrameType
@@ -18,7 +20,9 @@ from mpibatch.errors import TOLD, ExitStatus, RunDirectoryError
 from mpibatch.launching.hosts import SHARED_STEPS, allocated, spread_again, spread_over
 from mpibatch.launching.keeper import Kept
 from mpibatch.launching.mpi import Mpi, command
+from mpibatch.placement import limits
 from mpibatch.runs.directory import RunDirectory, read_json
+from mpibatch.runs.lease import Watch
 from mpibatch.runs.log import results_in
 from mpibatch.runs.record import Wishes, is_complete
 from mpibatch.runs.status import State
@@ -45,8 +49,9 @@ def launch(
         before, ended_before = recorded(directory), _mark(directory.summary)
         wished = wishes if incarnation == 0 else again
         process = Kept(command(mpi, ranks, directory.path, wished, spread), env)
+        watch = Watch(directory, limits.start(ranks, env))
         with _forwarding(process) as asked:
-            returned = process.wait()
+            returned = process.wait(partial(_end_if_silent, process, watch))
         status = judge(directory, returned, ended_before)
         if status is not None:
             return status
@@ -67,6 +72,12 @@ def launch(
             f"mpibatch: starting again{where} ({incarnation + 1} of {restarts} restarts)", file=sys.stderr, flush=True
         )
     raise AssertionError("unreachable")
+
+
+def _end_if_silent(process: Kept, watch: Watch) -> None:
+    if watch.is_silent():
+        print("mpibatch: nothing is heard of the ranks any more: they are ended", file=sys.stderr, flush=True)
+        process.kill()
 
 
 def recorded(directory: RunDirectory) -> int:

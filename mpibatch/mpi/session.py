@@ -4,15 +4,19 @@ connect(env) --> Transport --> rank 0: lead(...)      plan, Setup, Coordinator, 
                            --> others: follow(...)    wait for Setup, Worker between MPI calls
 """
 
+import contextlib
 import logging
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from mpibatch.config.schema import Job
 from mpibatch.errors import TOLD, ExitStatus, MpibatchError, UsageError
-from mpibatch.execution.furnish import Seat, starter
+from mpibatch.execution import staging
+from mpibatch.execution.furnish import Seat, staging_folder, starter
 from mpibatch.execution.guardian import PR_SET_CHILD_SUBREAPER, prctl
 from mpibatch.execution.watchdog import TimeLimits
 from mpibatch.execution.worker import Worker, WorkerSettings
@@ -21,13 +25,14 @@ from mpibatch.mpi.member import RankZeroLost, Signals, serve, wait_for_setup
 from mpibatch.mpi.messages import CallOff, Seated, Setup
 from mpibatch.mpi.transport import MpiTransport, Solo, Transport
 from mpibatch.output import open_encoder
-from mpibatch.placement import gpus
+from mpibatch.placement import gpus, limits
 from mpibatch.placement.fit import misfit, singletons
 from mpibatch.placement.place import Sight, allowed_cores, place
 from mpibatch.placement.variables import Launcher, launched_by
 from mpibatch.runs.directory import RunDirectory
 from mpibatch.runs.record import Opened
 
+FINALIZE_SECONDS = 30
 SHUTDOWN_SECONDS = 30.0
 ALL_WORK_UP_TO = 32  # ranks: with more, rank 0 has enough to do
 
@@ -49,7 +54,8 @@ def run_rank(opening: Opening, env: Mapping[str, str]) -> ExitStatus:
         end_with_parent()
     logging.raiseExceptions = False  # a full disk is for the results log to report
     try:
-        transport = connect(launcher, env)
+        with no_longer_than(start_limit(launcher, env)):
+            transport = connect(launcher, env)
     except MpibatchError as error:
         if launcher is None or launcher.rank == 0:  # the others would say the same
             print(f"mpibatch: {error}", file=sys.stderr, flush=True)
@@ -69,6 +75,8 @@ def run_rank(opening: Opening, env: Mapping[str, str]) -> ExitStatus:
         _tell(error, transport.rank)
         trusted = isinstance(error, MpibatchError) and not isinstance(error, RankZeroLost)
         status = error.status if isinstance(error, MpibatchError) else ExitStatus.ERROR
+    if launcher is not None:
+        signal.alarm(FINALIZE_SECONDS)  # MPI_Finalize waits for ranks that nobody has noticed to be lost
     transport.close()
     if transport.broken or not trusted:
         # everything is durable by now, and MPI_Finalize may wait for the dead
@@ -124,11 +132,26 @@ def connect(launcher: Launcher | None, env: Mapping[str, str]) -> Transport:
     return MpiTransport(MPI.COMM_WORLD)
 
 
+def start_limit(launcher: Launcher | None, env: Mapping[str, str]) -> int:
+    """Seconds for what all ranks do together at the start; 0 for a run of one rank."""
+    return 0 if launcher is None else limits.start(launcher.size or 0, env)
+
+
+@contextlib.contextmanager
+def no_longer_than(seconds: int) -> Iterator[None]:
+    """Ends this process by SIGALRM where it takes longer: a rank that died or was stopped meanwhile would keep the
+    others waiting for ever. With ULFM mpirun does not end them, and no thread can: MPI_Init holds the interpreter."""
+    signal.alarm(seconds)
+    yield
+    signal.alarm(0)
+
+
 def _lead(opening: Opening, transport: Transport, signals: Signals) -> ExitStatus:
     from mpibatch.mpi.lead import lead
 
     opened = opening()
-    return lead(opened.job, opened.directory, opened.wishes, transport, signals, sys.stdout)
+    with _tidy(opened.job, opened.directory):
+        return lead(opened.job, opened.directory, opened.wishes, transport, signals, sys.stdout)
 
 
 def _follow(transport: Transport, signals: Signals) -> bool:
@@ -138,8 +161,18 @@ def _follow(transport: Transport, signals: Signals) -> bool:
         seated, worker = take_seat(setup, transport)
         transport.send(0, seated)
         if worker is not None:
-            return serve(transport, worker, signals, setup.job.config.rank_timeout)
+            with _tidy(setup.job, RunDirectory(Path(setup.directory))):
+                return serve(transport, worker, signals, setup.job.config.rank_timeout)
     return True
+
+
+@contextlib.contextmanager
+def _tidy(job: Job, directory: RunDirectory) -> Iterator[None]:
+    """At its end copies of side inputs are removed, if no executor of this node needs them any more."""
+    try:
+        yield
+    finally:
+        staging.remove(staging_folder(job, directory, os.environ))
 
 
 def take_seat(setup: Setup, transport: Transport) -> tuple[Seated, Worker | None]:
@@ -153,7 +186,8 @@ def take_seat(setup: Setup, transport: Transport) -> tuple[Seated, Worker | None
     works = transport.rank > 0 or setup.coordinator_works
     environment = {**os.environ, **setup.job.config.environment_variables}
     sight = Sight(gpus.visible(environment), allowed_cores()) if works else None
-    _, sights = transport.gather_on_host((transport.rank, sight))
+    with no_longer_than(start_limit(launched_by(os.environ), os.environ)):
+        _, sights = transport.gather_on_host((transport.rank, sight))
     seats = sorted((rank, sight) for rank, sight in sights if sight is not None)
     if problem or not works:
         return Seated(host, 0, os.getpid(), None, problem), None

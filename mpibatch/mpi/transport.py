@@ -11,6 +11,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mpibatch.errors import StoppedEarly
+
 if TYPE_CHECKING:
     from mpi4py import MPI
 
@@ -42,7 +44,10 @@ class Transport(Protocol):
         """What has arrived, each with the rank that sent it."""
 
     def gather_on_host(self, value: object) -> tuple[int, list[Any]]:
-        """This rank's place among the ranks of its host, and what each of them gave. All ranks call it together."""
+        """This rank's place among the ranks of its host, and what each of them gave. All ranks call it together.
+
+        Raises StoppedEarly where one of them has died.
+        """
 
     def take_lost(self) -> list[int]:
         """Ranks that have died since the last call, as far as this MPI tells (ULFM)."""
@@ -100,6 +105,7 @@ class MpiTransport:
         self._sends: deque[tuple[MPI.Request, bytes]] = deque()
         self._lost: list[int] = []  # all, in the order of their acknowledgement
         self._told = 0
+        self._is_broken = False
 
     @property
     def sending(self) -> bool:
@@ -107,7 +113,7 @@ class MpiTransport:
 
     @property
     def broken(self) -> bool:
-        return bool(self._lost)
+        return self._is_broken or bool(self._lost)
 
     def send(self, to: int, message: object) -> None:
         data = pickle.dumps(message, protocol=5)
@@ -134,10 +140,14 @@ class MpiTransport:
         return messages
 
     def gather_on_host(self, value: object) -> tuple[int, list[Any]]:
-        here = self._comm.Split_type(self._mpi.COMM_TYPE_SHARED)
-        values = here.allgather(value)
-        place = here.Get_rank()
-        here.Free()
+        try:
+            here = self._comm.Split_type(self._mpi.COMM_TYPE_SHARED)
+            values = here.allgather(value)
+            place = here.Get_rank()
+            here.Free()
+        except self._mpi.Exception as error:
+            self._acknowledge(error)
+            raise StoppedEarly("a rank was lost while the ranks took their seats") from error
         return place, values
 
     def take_lost(self) -> list[int]:
@@ -147,9 +157,12 @@ class MpiTransport:
 
     def close(self) -> None:
         until = time.monotonic() + CLOSE_SECONDS
-        while self._sends and time.monotonic() < until:
-            self._complete()
-            time.sleep(0.001)
+        try:
+            while self._sends and time.monotonic() < until:
+                self._complete()
+                time.sleep(0.001)
+        except self._mpi.Exception:
+            self._is_broken = True
 
     def _complete(self) -> None:
         while self._sends:

@@ -106,6 +106,29 @@ class Lease:
             self.beat()
 
 
+class Watch:
+    """Whether anybody is at work in a run directory, as its launcher sees it: the owner's beat goes on.
+
+    Between the start and the first beat, and between the last beat and the end, it may be silent for `limit` seconds
+    too. A gap in the own time (the machine was suspended) is no silence.
+    """
+
+    def __init__(self, directory: RunDirectory, limit: float) -> None:
+        self._path = directory.path / "owner.json"
+        self._limit = max(limit, 2 * LEASE_SECONDS)
+        self._seen: tuple[str, str | None] | None = None
+        self._since = self._looked = _now()
+
+    def is_silent(self) -> bool:
+        """To be asked about once a second."""
+        now, owner = _now(), _read(self._path)
+        seen = None if owner is None else (owner.key, _text(_beat_of(self._path, owner)))
+        if seen != self._seen or now - self._looked > 5 * BEAT_SECONDS:
+            self._seen, self._since = seen, now
+        self._looked = now
+        return now - self._since > self._limit
+
+
 def acquire(
     directory: RunDirectory, wait: Callable[[float], None] = time.sleep, tell: Callable[[str], None] = lambda text: None
 ) -> Lease:

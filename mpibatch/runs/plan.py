@@ -46,9 +46,7 @@ class Plan:
     warnings: what it has found that a run lives with; empty for a plan that was read back
     """
 
-    def __init__(
-        self, chunks: list[pa.RecordBatch], frozen: tuple[bytes, ...], warnings: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, chunks: list[pa.RecordBatch], frozen: tuple[bytes, ...], warnings: tuple[str, ...] = ()) -> None:
         self._chunks = chunks
         self.frozen = frozen
         self.warnings = warnings

@@ -97,13 +97,17 @@ class Cage:
 
     # -- orders
 
-    def run(self, *groups: Sequence[str], first: int = 0, tries: int = 1, isolate: int = 0) -> None:
-        """A mini-batch for each group of names."""
-        count = len(groups)
-        payload = ["\0".join(group).encode() for group in groups]
-        items = [len(group) for group in groups]
+    def run(self, *lists: Sequence[str], first: int = 0, tries: int = 1, group: int = 1, isolate: int = 0) -> None:
+        """A mini-batch for each list of names; `group` of them may go to the executor at once."""
+        count = len(lists)
+        payload = ["\0".join(names).encode() for names in lists]
+        items = [len(names) for names in lists]
         batches = MiniBatches(first, [0] * count, [0] * count, items, [""] * count, payload)
-        self.worker.handle(Run(batches, tries, isolate))
+<<<<<<< HEAD
+        self.worker.handle(Run(batches, tries, isolate=isolate))
+=======
+        self.worker.handle(Run(batches, tries, group, isolate))
+>>>>>>> main
 
     def leave(self) -> None:
         """Waits for the script's shutdown() and the executor's end."""

@@ -26,7 +26,6 @@ RAISING = {
     "calls sys.exit": ("sys.exit()", "SystemExit"),
     "raises KeyboardInterrupt": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
     "raises GeneratorExit": ("raise GeneratorExit", "GeneratorExit"),
-    "sends itself SIGINT": ("os.kill(os.getpid(), signal.SIGINT); time.sleep(5)", "KeyboardInterrupt"),
     "recurses without end": ("(f := lambda: f())()", "RecursionError"),
     "raises text that is no UTF-8": ("raise ValueError('\\udcff')", r"ValueError: \udcff"),
     "raises what cannot be printed": (
@@ -41,7 +40,6 @@ CRASHING = {
     "segfaults": ("ctypes.string_at(0)", "SIGSEGV"),
     "is killed": ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
     "aborts": ("os.abort()", "SIGABRT"),
-    "is terminated": ("os.kill(os.getpid(), signal.SIGTERM)", "SIGTERM"),
     "closes all descriptors": ("os.closerange(0, 1000)", "exit status"),
     "runs out of memory for certain": (
         "open('/proc/self/oom_score_adj', 'w').close(); os.kill(os.getpid(), 9)",
@@ -119,6 +117,18 @@ def test_an_executor_that(how: str, tmp_path: Path) -> None:
         assert not cage.of(Stumbled)
 
 
+@pytest.mark.parametrize("fault", ["os._exit(1)", "raise ValueError('no')", "time.sleep(1000)"])
+@pytest.mark.parametrize("group", [2, 5, 100])
+def test_only_one_of_a_group_is_charged(group: int, fault: str, tmp_path: Path) -> None:
+    """Short mini-batches go to the executor several at once; one of them that kills it costs the others nothing."""
+    with caged(tmp_path, fault, run=0.5) as cage:
+        cage.run(*(["bad"] if number == 6 else [str(number)] for number in range(12)), group=group)
+        attempts = cage.ended(12)
+        assert [attempt.index for attempt in attempts if attempt.cause is not Cause.SUCCEEDED] == [6]
+        assert [attempt.rows for attempt in attempts] == [f"{number}\n" * (number != 6) for number in range(12)]
+        assert not cage.of(Stumbled)
+
+
 @pytest.mark.parametrize("how", HANGING)
 def test_an_executor_that_hangs_since_it(how: str, tmp_path: Path) -> None:
     """Ended within its limit and 2 s, whatever it does, with what it has started."""
@@ -155,9 +165,9 @@ def test_a_run_that_comes_back_too_late_is_a_timeout(tmp_path: Path) -> None:
     limited = tmp_path / "limited"
     limited.mkdir()
     with caged(limited, "time.sleep(0.53)", run=0.5) as cage:
-        for first in range(0, 12, 3):
+        for first in range(0, 6, 3):
             cage.run(["bad"], ["bad"], ["after"], first=first)
-        for attempt in cage.ended(12):
+        for attempt in cage.ended(6):
             expected = Cause.SUCCEEDED if attempt.index % 3 == 2 else Cause.TIMEOUT
             assert attempt.cause is expected, attempt
         assert not cage.of(Stumbled)

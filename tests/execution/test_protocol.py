@@ -21,7 +21,7 @@ batches = st.builds(
 )
 
 
-@given(st.lists(st.builds(Task, batches, st.integers(1, 255), numbers, numbers), min_size=1, max_size=5))
+@given(st.lists(st.builds(Task, batches, st.integers(1, 255), numbers, numbers, st.just(0)), min_size=1, max_size=5))
 def test_tasks_survive_the_queue(tasks: list[Task]) -> None:
     assert unpack(pack(tasks)) == tasks
 

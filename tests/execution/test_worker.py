@@ -237,12 +237,12 @@ def test_isolation_of_nothing_but_poison(tmp_path: Path) -> None:
 def test_isolation_when_init_stumbles_between_parts(tmp_path: Path) -> None:
     """The executor died of one part and its successor does not start at once: no part may run a second time."""
     script = """
-    def init():
-        with open("inits.txt", "a") as file:
-            print("init", file=file)
-        if len(open("inits.txt").readlines()) % 3 == 2:
-            raise OSError("only for now")
-    """ + POISON.format(fault="os._exit(1)")
+def init():
+    with open("inits.txt", "a") as file:
+        print("init", file=file)
+    if len(open("inits.txt").readlines()) % 3 == 2:
+        raise OSError("only for now")
+""" + POISON.format(fault="os._exit(1)")
     with Cage(tmp_path, script) as cage:
         cage.run(["a", "b", "c", "bad", "d", "e", "f", "g"], isolate=8)
         (isolated,) = cage.ended(1)
