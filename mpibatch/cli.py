@@ -94,6 +94,16 @@ def resume(
     return start(opening, ranks, restarts)
 
 
+@commands.command()
+@click.argument("run_dir", metavar="RUN_DIR", type=click.Path(path_type=Path))
+def clean(run_dir: Path) -> None:
+    """Drop what only a resume, or another try of what failed, would need."""
+    from mpibatch.runs.clean import clean as drop
+    from mpibatch.runs.directory import RunDirectory
+
+    click.echo(drop(RunDirectory(run_dir.absolute())))
+
+
 def start(opening: "Callable[[], Opened]", ranks: int | None, restarts: int) -> int:
     """As a rank where a launcher has started this process; else the launcher, or the one rank that needs none."""
     from mpibatch.placement.ranks import wanted_ranks

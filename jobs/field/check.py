@@ -4,19 +4,17 @@ python jobs/field/check.py OUTPUT_FILE
 """
 
 import argparse
-import sys
+import runpy
 from pathlib import Path
 
 import h5py
 import pandas as pd
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
 
 
 def main() -> int:
-    from describe import run
-
+    run = runpy.run_path(str(HERE / "describe.py"))["run"]
     parser = argparse.ArgumentParser(description="Computes the features in one go and compares.")
     parser.add_argument("output", type=Path, help="the job's output file")
     table = pd.read_parquet(parser.parse_args().output)

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from mpibatch.errors import TOLD, ExitStatus, RunDirectoryError
-from mpibatch.launching.hosts import allocated, spread_again, spread_over
+from mpibatch.launching.hosts import SHARED_STEPS, allocated, spread_again, spread_over
 from mpibatch.launching.keeper import Kept
 from mpibatch.launching.mpi import Mpi, command
 from mpibatch.placement import limits
@@ -40,6 +40,8 @@ def launch(
 ) -> ExitStatus:
     """Runs the run in `directory` to its end; if it dies it is started again, up to `restarts` times."""
     nodes = allocated(env)
+    if nodes:
+        env = {**env, **SHARED_STEPS}
     spread = first_spread = spread_over(ranks, nodes)
     again = replace(wishes, retry_failed=False)  # the log has a note of what is to be tried again
     barren = 0  # incarnations in a row that ended without a new record

@@ -94,8 +94,6 @@ def _lead(
     datasets = open_datasets(job)
     history = _history(job, directory, datasets, wishes)
     _withdraw(directory.summary)
-    for damage in history.damage:
-        tell(f"warning: {damage}")
     plan = history.plan
     planned = time.monotonic()
     for warning in plan.warnings:
@@ -114,6 +112,8 @@ def _lead(
     )
     format = open_writer(config.append_row_file_name, config.append_row_format) if output is not None else None
     recorder = Recorder(directory, history, datasets, format, output or directory.outputs / "none", lease)
+    for damage in history.damage:
+        tell(f"warning: {damage}")
     if wishes.retry_failed:
         recorder.reopen(np.flatnonzero(~history.outcomes.table["final"]))
     scheduler = Scheduler(plan.total, _policy(job), history.outcomes.table)

@@ -9,7 +9,6 @@ in the log are copied as one piece. The file's schema comes from the first rows 
 does not fit it is refused: its items have failed.
 """
 
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,8 +25,6 @@ from mpibatch.runs.directory import cannot_write
 from mpibatch.runs.files import File
 from mpibatch.runs.history import History, Position
 from mpibatch.types import Cause, Failure, decode_failures
-
-logger = logging.getLogger(__name__)
 
 STRETCH = 65536  # mini-batches looked at in one go
 PIECE = 4 << 20  # bytes copied in one go
@@ -71,15 +68,16 @@ class Assembly:
         self._failed = File(failed)
         self._output = File(output) if isinstance(format, Stream) else None
         self.frontier = 0
-        self._go_back_to(history.position)
+        self._go_back_to(history.position, history.damage)
+        self.position = self._position()
 
-    def _go_back_to(self, position: Position) -> None:
+    def _go_back_to(self, position: Position, damage: list[str]) -> None:
         """Cuts the files back to `position`; from the start where they are not what was written."""
         output = self._output
         if not self._failed.cut(position.failed_bytes, position.failed_crc) or (
             output is not None and not output.cut(position.output_bytes, position.output_crc)
         ):
-            logger.warning("%s or %s was changed by others: both are made anew", self._path, self._failed.path)
+            damage.append(f"{self._path.name} or {self._failed.path.name} was changed by others: both are made anew")
             position = Position()
             for file in filter(None, (self._failed, output)):
                 file.cut(0, 0)
@@ -91,8 +89,8 @@ class Assembly:
             self.frontier = last
         self._refusals.clear()
 
-    @property
-    def position(self) -> Position:
+    def _position(self) -> Position:
+        """What a checkpoint says; taken only between stretches, since a write that fails leaves half of one behind."""
         output, failed = self._output, self._failed
         written = (0, 0) if output is None else (output.size, output.crc)
         return Position(self.frontier, *written, failed.size, failed.crc)
@@ -158,6 +156,7 @@ class Assembly:
             refusal = self._refusals.pop(index, [])
             self._fail(index, refusal or decode_failures(self.failure_bytes(index)))
         self.frontier = last
+        self.position = self._position()
 
     def _settle(self, format: Stream | Finalizer, first: int, last: int, begin: bool) -> None:
         """Agrees on one schema, in plan order, and refuses what does not fit it; `begin`s the file with the first."""

@@ -46,7 +46,7 @@ class Position:
 class History:
     """epoch: of the incarnation that is about to begin, from 1
     logs:    those of earlier epochs, open for reading
-    damage:  a sentence for each log that ends in what is no record
+    damage:  a sentence for each file that is not as it was left
     """
 
     plan: Plan

@@ -18,6 +18,7 @@ from mpibatch.config.serialize import from_json, to_json
 from mpibatch.errors import UsageError
 from mpibatch.runs import directory as directories
 from mpibatch.runs.directory import RunDirectory, read_json, write_json
+from mpibatch.runs.lease import refuse_if_owned
 from mpibatch.runs.status import State
 
 CHANGEABLE = (
@@ -76,7 +77,12 @@ def begin(job: Job, run_dir: Path | None, command: Sequence[str]) -> RunDirector
 
 
 def job_of(directory: RunDirectory) -> Job:
-    """The job of a run. Raises RunDirectoryError."""
+    """The job of a run. Raises UsageError where there is none, RunDirectoryError where it cannot be read."""
+    if not directory.run_json.exists():
+        raise UsageError(
+            f"{directory.path} is no run directory: "
+            + ("it has no run.json" if directory.path.exists() else "it does not exist")
+        )
     return from_json(json.dumps(read_json(directory.run_json).get("job")))
 
 
@@ -92,11 +98,20 @@ def nothing_left(directory: RunDirectory, wishes: Wishes) -> str:
     """
     if not is_complete(directory):
         return ""
+    summary = read_json(directory.summary)
+    dropped = not any(directory.path.glob("results.*.log"))
+    if summary["output"] is not None and not Path(summary["output"]).exists():
+        if not dropped:
+            return ""
+        raise UsageError(
+            f"{directory.path} is complete, but its output {summary['output']} is no longer there, and neither are the "
+            "results from which it was made. Start a new run."
+        )
     if not wishes.retry_failed:
         return "this run is complete; there is nothing left to do"
-    if not read_json(directory.summary)["items"]["failed"]:
+    if not summary["items"]["failed"]:
         return "this run is complete, and nothing has failed that could be tried again"
-    if not any(directory.path.glob("results.*.log")):
+    if dropped:
         raise UsageError(
             f"the results log of {directory.path} was dropped by `mpibatch clean`: what succeeded cannot be put "
             "together with what would be tried again. Start a new run."
@@ -107,7 +122,8 @@ def nothing_left(directory: RunDirectory, wishes: Wishes) -> str:
 def go_on(directory: RunDirectory, job: Job) -> Job:
     """`merged`, and run.json is updated."""
     now = merged(directory, job)
-    _update(directory, now)
+    if now != job_of(directory):
+        _update(directory, now)
     return now
 
 
@@ -174,6 +190,7 @@ def _differences(one: Job, other: Job) -> list[str]:
 
 
 def _update(directory: RunDirectory, job: Job) -> None:
+    refuse_if_owned(directory)
     record = read_json(directory.run_json)
     record["job"] = json.loads(to_json(job))
     write_json(directory.run_json, record)

@@ -1,4 +1,4 @@
-"""The example jobs over tables, as their READMEs run them: right by their own checks, and the same for 1 and 3 ranks."""
+"""The example jobs over tables, as their READMEs run them: right by their own checks, the same for 1 and 3 ranks."""
 
 import json
 import os

@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 
 from mpibatch.config.schema import RowFormat
+from mpibatch.errors import RunDirectoryError
 from mpibatch.output import open_encoder, open_writer
 from mpibatch.runs.directory import RunDirectory, create_at
 from mpibatch.runs.history import History, epochs, read
-from mpibatch.runs.lease import acquire
+from mpibatch.runs.lease import Lease, acquire
 from mpibatch.runs.outcomes import ATTEMPT_DTYPE
 from mpibatch.runs.plan import Plan
 from mpibatch.runs.recorder import Recorder
 from mpibatch.scheduling.scheduler import Action, Finish, Grant, Policy, Scheduler
 from mpibatch.scheduling.thresholds import Limits, Tally
 from mpibatch.types import Cause, Failure, Slice, encode_failures
+from tests.runs.full_disk import FullDisk
 from tests.runs.test_plan import Listed
 
 FORMATS = ["out.txt", "out.csv", "out.jsonl", "out.parquet"]
@@ -46,6 +48,7 @@ class Unattended:
     total: int = 40
     seed: int = 0
     directory: RunDirectory = field(init=False)
+    told: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.directory = create_at(self.folder)
@@ -64,16 +67,47 @@ class Unattended:
             history = History.none(plan)
         return history
 
-    def work(self, stop_after: int | None = None, checkpoints: float = 0.2, close: bool = True) -> Result:
-        """One incarnation, to its end or until `stop_after` outcomes of its own; `close`: it ends in order."""
+    def work(
+        self,
+        stop_after: int | None = None,
+        checkpoints: float = 0.2,
+        close: bool = True,
+        full: FullDisk | None = None,
+    ) -> Result:
+        """One incarnation, to its end or until `stop_after` outcomes of its own.
+
+        close: it ends in order; full: after an error, which it raises, there is room for the goodbye
+        """
         lease = acquire(self.directory)
+        try:
+            return self._incarnation(lease, stop_after, checkpoints, close, full)
+        finally:
+            lease.release()
+
+    def _incarnation(
+        self, lease: Lease, stop_after: int | None, checkpoints: float, close: bool, full: FullDisk | None
+    ) -> Result:
         history = self.history()
         format = open_writer(self.file_name, RowFormat())
         recorder = Recorder(self.directory, history, self.datasets, format, self.output, lease)
+        self.told = history.damage
         limits = Limits(error_threshold=-1)
         scheduler = Scheduler(self.total, Policy(run_max_try=1, limits=limits), history.outcomes.table)
+        try:
+            self._loop(recorder, scheduler, stop_after, checkpoints)
+        except RunDirectoryError:
+            if full is not None:
+                full.free(self.random.choice([0, 100, 1 << 20]))
+            recorder.close(keep=True)
+            raise
+        if close:
+            recorder.close(keep=True)
+        output = self.output.read_bytes() if self.output.exists() else b""
+        return Result(output, self.directory.failed_items.read_bytes(), scheduler.tally)
+
+    def _loop(self, recorder: Recorder, scheduler: Scheduler, stop_after: int | None, checkpoints: float) -> None:
         granted: list[int] = []
-        done, over = 0, False
+        done = 0
 
         def act(actions: list[Action]) -> bool:
             for action in actions:
@@ -97,11 +131,6 @@ class Unattended:
         if over:
             self.assemble(recorder, scheduler, more=True)
             recorder.finish()
-        if close:
-            recorder.close(keep=True)
-        lease.release()
-        output = self.output.read_bytes() if self.output.exists() else b""
-        return Result(output, self.directory.failed_items.read_bytes(), scheduler.tally)
 
     def assemble(self, recorder: Recorder, scheduler: Scheduler, more: bool) -> None:
         while True:

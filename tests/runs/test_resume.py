@@ -1,6 +1,6 @@
 """A run that is gone on with leaves what an undisturbed run leaves, whatever has become of its log and of its files."""
 
-import logging
+import contextlib
 import os
 import shutil
 import tempfile
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mpibatch.errors import RunDirectoryError
 from mpibatch.runs.history import read
 from mpibatch.runs.log import MAGIC, OTHER_VERSION, RecordType, ResultsLog, results_in
+from tests.runs.full_disk import FullDisk
 from tests.runs.resuming import FORMATS, Result, Unattended, items_of, succeeded_of
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # hundreds of fsync a test
@@ -116,16 +117,26 @@ def empty(path: Path) -> None:
 @pytest.mark.parametrize("file_name", [name for name in FORMATS if name != "out.parquet"])
 @pytest.mark.parametrize("which", ["output", "failed items"])
 @pytest.mark.parametrize("tamper", [shorten, edit, lengthen, empty, Path.unlink])
-def test_files_changed_by_others_are_made_anew(
-    file_name: str, which: str, tamper: Callable[[Path], None], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_files_changed_by_others_are_made_anew(file_name: str, which: str, tamper: Callable[[Path], None]) -> None:
     """With a warning; but what was only added behind the checkpoint is cut off, as after a crash."""
     with fresh(file_name, seed=3) as run:
         run.work(stop_after=30)
         tamper(run.output if which == "output" else run.directory.failed_items)
-        with caplog.at_level(logging.WARNING):
-            assert run.work() == undisturbed(file_name)
-        assert ("changed by others" in caplog.text) == (tamper is not lengthen)
+        assert run.work() == undisturbed(file_name)
+        assert any("changed by others" in damage for damage in run.told) == (tamper is not lengthen)
+
+
+@formats
+@given(seed=st.integers(0, 50), room=st.integers(0, 12_000))
+@example(seed=0, room=7000)
+@settings(deadline=None, max_examples=40)
+def test_a_disk_that_is_full_at_any_byte_costs_nothing(file_name: str, seed: int, room: int) -> None:
+    """The write that fails may have written a part; the goodbye (a checkpoint) may then fit again, or not."""
+    with fresh(file_name, seed) as run:
+        run.work(stop_after=0)
+        with FullDisk(room) as disk, contextlib.suppress(RunDirectoryError, OSError):
+            run.work(full=disk)
+        assert run.work() == undisturbed(file_name)
 
 
 @formats

@@ -1,0 +1,301 @@
+"""What can be wrong with a run directory, before and while a run is at work: a clear message, the right exit status,
+nothing lost, and never a traceback."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mpibatch.errors import ExitStatus
+from mpibatch.runs.lease import Owner
+from mpibatch.runs.log import MAGIC
+from tests.chaos.jobs import mpibatch
+from tests.processes import MARK, none_left
+
+SCRIPT = """
+import os, time
+def run(mini_batch):
+    if os.environ.get("FAIL") and mini_batch[0].endswith("7"):
+        raise ValueError("a seven")
+    time.sleep(float(os.environ.get("SECONDS", "0")))
+    return [os.path.basename(path) + " " + "x" * 500 for path in mini_batch]
+"""
+COUNT = 200
+EXPECTED = "".join(f"{number} {'x' * 500}\n" for number in range(COUNT))
+
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    (tmp_path / "score.py").write_text(SCRIPT)
+    (tmp_path / "paths.txt").write_text("".join(f"/data/{number}\n" for number in range(COUNT)))
+    settings = {"entry_script": "score.py", "mini_batch_size": 1, "error_threshold": -1, "run_max_try": 1, "grace": 5}
+    inputs = {"numbers": {"type": "files", "path": {"manifest": "paths.txt"}}}
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps({"name": "plain", "inputs": inputs, "parallel_run_config": settings}))
+    return path
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def mark(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Of this test's processes, of which none may be left."""
+    name = f"{request.node.name}-{os.getpid()}-{time.monotonic_ns()}"
+    yield name
+    none_left(name)
+
+
+class Run:
+    """A command under way, with what it says."""
+
+    def __init__(self, mark: str, *arguments: object, **variables: str) -> None:
+        self.process = subprocess.Popen(
+            mpibatch(*arguments),
+            env={**os.environ, MARK: mark, "MPIBATCH_START_LIMIT": "30", **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def until(self, condition: Callable[[], bool]) -> "Run":
+        end = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < end, f"not within 30 s; {self.process.poll()}"
+            time.sleep(0.01)
+        return self
+
+    def ends(self, status: int, *words: str) -> str:
+        """Waits for it; its words, which must have `words` among them, and no traceback."""
+        said, _ = self.process.communicate(timeout=90)
+        assert self.process.returncode == status, said
+        assert "Traceback" not in said
+        assert "unexpected" not in said
+        for word in words:
+            assert word in said
+        return said
+
+
+def done(run: Path) -> int:
+    """Bytes of the output so far."""
+    path = run / "outputs" / "parallel_run_step.txt"
+    return path.stat().st_size if path.exists() else 0
+
+
+def output(run: Path) -> str:
+    return (run / "outputs" / "parallel_run_step.txt").read_text()
+
+
+def stopped(job: Path, run: Path, mark: str, ranks: int = 1) -> None:
+    """A run that was asked to stop in its midst."""
+    going = Run(mark, "run", job, "-n", ranks, "--run-dir", run, SECONDS="0.02").until(lambda: done(run) > 5000)
+    going.process.send_signal(signal.SIGTERM)
+    going.ends(ExitStatus.STOPPED, "SIG")
+
+
+def finish(run: Path, mark: str, *options: object) -> None:
+    Run(mark, "resume", run, "-n", 1, *options).ends(ExitStatus.COMPLETE, "completed")
+    assert output(run) == EXPECTED
+    assert json.loads((run / "summary.json").read_text())["items"] == {"total": COUNT, "succeeded": COUNT, "failed": 0}
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_run_that_is_asked_to_stop_ends_with_75_and_goes_on(
+    job: Path, run: Path, mark: str, ranks: int, number: signal.Signals
+) -> None:
+    going = Run(mark, "run", job, "-n", ranks, "--run-dir", run, SECONDS="0.02").until(lambda: done(run) > 5000)
+    going.process.send_signal(number)
+    going.ends(ExitStatus.STOPPED, "can be resumed")
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["status"] == "stopped"
+    assert summary["mini_batches"]["remaining"] > 0
+    finish(run, mark)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_second_interrupt_ends_at_once_and_the_run_goes_on(job: Path, run: Path, mark: str, ranks: int) -> None:
+    """Though a mini-batch would take a minute more, and the grace is 5 s."""
+    going = Run(mark, "run", job, "-n", ranks, "--run-dir", run, SECONDS="0.02").until(lambda: done(run) > 5000)
+    went_on = time.monotonic()
+    going.process.send_signal(signal.SIGINT)
+    time.sleep(0.01)
+    going.process.send_signal(signal.SIGINT)
+    status = going.process.wait(20)
+    assert status in (ExitStatus.STOPPED, 130)
+    assert time.monotonic() - went_on < 4
+    none_left(mark)
+    finish(run, mark)
+
+
+def test_a_finished_run_has_nothing_left_to_do(job: Path, run: Path, mark: str) -> None:
+    Run(mark, "run", job, "-n", 1, "--run-dir", run).ends(0)
+    before = sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*") if path.is_file())
+    Run(mark, "resume", run, "-n", 1).ends(0, "complete; there is nothing left to do")
+    Run(mark, "resume", run, "-n", 2).ends(0, "complete; there is nothing left to do")
+    Run(mark, "run", job, "-n", 1, "--run-dir", run).ends(0, "nothing left to do")
+    Run(mark, "resume", run, "-n", 1, "--retry-failed").ends(0, "nothing has failed")
+    assert sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*") if path.is_file()) == before
+
+
+def test_what_is_no_run_directory(tmp_path: Path, mark: str) -> None:
+    Run(mark, "resume", tmp_path / "nowhere").ends(ExitStatus.USAGE, "no run directory", "does not exist")
+    Run(mark, "resume", tmp_path).ends(ExitStatus.USAGE, "no run directory", "no run.json")
+    Run(mark, "clean", tmp_path).ends(ExitStatus.USAGE, "no run directory")
+    (tmp_path / "run.json").write_text('{"job": ')
+    Run(mark, "resume", tmp_path).ends(ExitStatus.ERROR, "run.json")
+    (tmp_path / "run.json").write_text('{"job": {"name": 3, "from": "the future"}}')
+    Run(mark, "resume", tmp_path).ends(ExitStatus.ERROR, "another version of mpibatch")
+
+
+def test_a_second_run_on_the_directory_is_refused(job: Path, run: Path, mark: str) -> None:
+    first = Run(mark, "run", job, "-n", 1, "--run-dir", run, SECONDS="0.02").until(lambda: done(run) > 5000)
+    recorded = (run / "run.json").read_bytes()
+    for second in ("resume", run), ("run", job, "--run-dir", run), ("resume", run, "--set", "grace=7"):
+        for ranks in (1, 2):
+            Run(mark, *second, "-n", ranks).ends(ExitStatus.USAGE, "is in use by process")
+    Run(mark, "clean", run).ends(ExitStatus.USAGE, "is in use by process")
+    assert (run / "run.json").read_bytes() == recorded
+    first.ends(0)
+    assert output(run) == EXPECTED
+
+
+def test_another_job_in_the_directory_is_refused(job: Path, run: Path, mark: str) -> None:
+    stopped(job, run, mark)
+    job.write_text(job.read_text().replace('"mini_batch_size": 1', '"mini_batch_size": 2'))
+    Run(mark, "run", job, "-n", 1, "--run-dir", run).ends(ExitStatus.USAGE, "mini_batch_size", "side by side")
+    Run(mark, "resume", run, "--set", "mini_batch_size=2").ends(ExitStatus.USAGE, "a resume can change only")
+
+
+def test_a_damaged_log_is_told_and_done_again(job: Path, run: Path, mark: str) -> None:
+    stopped(job, run, mark)
+    log = run / "results.1.log"
+    content = bytearray(log.read_bytes())
+    content[len(content) // 2] ^= 64
+    log.write_bytes(content)
+    Run(mark, "resume", run, "-n", 1).ends(0, "results.1.log is cut off or damaged at byte")
+    assert output(run) == EXPECTED
+
+
+def test_a_log_of_another_version_is_refused(job: Path, run: Path, mark: str) -> None:
+    stopped(job, run, mark)
+    log = run / "results.1.log"
+    log.write_bytes(MAGIC.replace(b"1", b"2") + log.read_bytes()[len(MAGIC) :])
+    for ranks in (1, 2):
+        Run(mark, "resume", run, "-n", ranks).ends(ExitStatus.ERROR, "another version of mpibatch")
+
+
+@pytest.mark.parametrize("name", ["plan.parquet", "results.1.log"])
+def test_a_file_that_cannot_be_read(job: Path, run: Path, mark: str, name: str) -> None:
+    """A folder in its place, since root may read every file."""
+    stopped(job, run, mark)
+    (run / name).unlink()
+    (run / name).mkdir()
+    Run(mark, "resume", run, "-n", 1).ends(ExitStatus.ERROR, name)
+
+
+def test_a_plan_that_is_damaged(job: Path, run: Path, mark: str) -> None:
+    stopped(job, run, mark)
+    (run / "plan.parquet").write_bytes((run / "plan.parquet").read_bytes()[:-20])
+    Run(mark, "resume", run, "-n", 2).ends(ExitStatus.ERROR, "cannot read the plan")
+
+
+def test_an_output_edited_by_hand_is_made_anew(job: Path, run: Path, mark: str) -> None:
+    stopped(job, run, mark)
+    path = run / "outputs" / "parallel_run_step.txt"
+    path.write_bytes(path.read_bytes().replace(b"x", b"y", 1))
+    Run(mark, "resume", run, "-n", 1).ends(0, "was changed by others")
+    assert output(run) == EXPECTED
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_run_directory_deleted_while_it_runs(job: Path, run: Path, mark: str, ranks: int) -> None:
+    going = Run(mark, "run", job, "-n", ranks, "--run-dir", run, SECONDS="0.05").until(lambda: done(run) > 2000)
+    shutil.rmtree(run, ignore_errors=True)
+    shutil.rmtree(run, ignore_errors=True)
+    going.ends(ExitStatus.ERROR, "is gone")
+
+
+@pytest.fixture
+def mounted(run: Path) -> Iterator[Callable[[str], None]]:
+    """The run directory on a file system of its own; gives what changes its options."""
+    run.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "x", str(run)], check=True)
+
+    def remount(options: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{options}", str(run)], check=True)
+
+    yield remount
+    subprocess.run(["umount", "-l", str(run)], check=True)
+
+
+@only_root
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_read_only_run_directory(job: Path, run: Path, mark: str, mounted: Callable[[str], None], ranks: int) -> None:
+    mounted("ro")
+    Run(mark, "run", job, "-n", ranks, "--run-dir", run).ends(ExitStatus.ERROR, "Read-only file system")
+    mounted("rw")
+    stopped(job, run, mark)
+    mounted("ro")
+    Run(mark, "resume", run, "-n", ranks).ends(ExitStatus.ERROR, "Read-only file system", str(run))
+    Run(mark, "clean", run).ends(ExitStatus.ERROR, "Read-only file system")
+    mounted("rw")
+    finish(run, mark)
+
+
+@only_root
+@pytest.mark.parametrize("pages", [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 20, 40])
+def test_a_full_disk_at_any_write(job: Path, run: Path, mark: str, mounted: Callable[[str], None], pages: int) -> None:
+    """From no page free before the first write on; room is made, and the run goes on to the same output."""
+    mounted(f"size={4096 * max(1, pages)}")
+    if not pages:
+        (run / "filler").write_bytes(b"x" * 4096)
+    Run(mark, "run", job, "-n", 1 + pages % 2, "--run-dir", run).ends(ExitStatus.ERROR, "No space left on device")
+    mounted("size=64m")
+    if (run / "run.json").exists():
+        finish(run, mark)
+    else:
+        Run(mark, "run", job, "-n", 1, "--run-dir", run).ends(0)
+    assert output(run) == EXPECTED
+
+
+def test_clean_drops_what_only_a_resume_needs(job: Path, run: Path, mark: str) -> None:
+    stopped(job, run, mark)
+    Run(mark, "clean", run).ends(0, "MB dropped", "begins from the start")
+    assert not list(run.glob("results.*"))
+    finish(run, mark)
+    kept = {path.name for path in run.iterdir()}
+    Run(mark, "clean", run).ends(0, "0.0 MB dropped")
+    assert {path.name for path in run.iterdir()} == kept
+    assert output(run) == EXPECTED
+
+
+def test_failed_mini_batches_are_tried_again_unless_cleaned_away(job: Path, run: Path, mark: str) -> None:
+    Run(mark, "run", job, "-n", 1, "--run-dir", run, FAIL="1").ends(0, "20 failed")
+    spare = run.with_name("spare")
+    shutil.copytree(run, spare)
+    finish(run, mark, "--retry-failed")
+    Run(mark, "clean", spare).ends(0)
+    Run(mark, "resume", spare, "-n", 1).ends(0, "nothing left to do")
+    Run(mark, "resume", spare, "-n", 1, "--retry-failed").ends(ExitStatus.USAGE, "dropped by `mpibatch clean`")
+
+
+def test_an_owner_that_died_on_this_machine_is_taken_over(job: Path, run: Path, mark: str) -> None:
+    stopped(job, run, mark)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    me = Owner.me()
+    owner = {"key": "k", "host": me.host, "boot_id": me.boot_id, "pid": ended.pid, "began": 1}
+    (run / "owner.json").write_text(json.dumps(owner))
+    finish(run, mark)
