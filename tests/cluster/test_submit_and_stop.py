@@ -169,6 +169,18 @@ def test_a_time_limit_that_is_too_short(cluster: Cluster, shared: Path) -> None:
     assert work.repeated() == 0  # each time what ran was let end
 
 
+def test_ranks_that_srun_starts_drain_and_are_requeued(cluster: Cluster, shared: Path, srun_mpi: str) -> None:
+    """The signal of the batch script passes through srun to the ranks, and their exit status back."""
+    work = write(shared, total=30, seconds=0.3)
+    job = submit(cluster, work, "--nodes", "3", "--prefix", f"srun {srun_mpi}")
+    wait_until("mini-batches to be done", lambda: begun(work, 8))
+    cluster.run(["scancel", "--batch", "--signal=USR1", str(job)])
+    wait_until("the job to leave", lambda: cluster.job_state(job) == "PENDING")
+    assert work.summary()["status"] == "stopped"
+    assert_completed(cluster, work, job, ranks=3)
+    assert work.repeated() == 0
+
+
 def test_the_node_of_rank_0_crashes(cluster: Cluster, shared: Path) -> None:
     """Slurm requeues the job; it goes on, on other nodes, from what the dead coordinator left."""
     work = write(shared, total=60, seconds=0.3)
