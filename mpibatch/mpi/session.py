@@ -9,8 +9,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mpibatch.errors import TOLD, ExitStatus, MpibatchError, UsageError
@@ -18,7 +17,7 @@ from mpibatch.execution.furnish import Seat, starter
 from mpibatch.execution.guardian import PR_SET_CHILD_SUBREAPER, prctl
 from mpibatch.execution.watchdog import TimeLimits
 from mpibatch.execution.worker import Worker, WorkerSettings
-from mpibatch.mpi.lifeline import end_with_parent
+from mpibatch.mpi.lifeline import coming_together, end_with_parent, no_longer_than
 from mpibatch.mpi.member import RankZeroLost, Signals, serve, wait_for_setup
 from mpibatch.mpi.messages import CallOff, Seated, Setup
 from mpibatch.mpi.transport import MpiTransport, Solo, Transport
@@ -48,16 +47,16 @@ def run_rank(opening: Opening, env: Mapping[str, str]) -> ExitStatus:
     signals = Signals()
     launcher = launched_by(env)
     prctl(PR_SET_CHILD_SUBREAPER, 1)  # what an executor leaves behind when its guardian is killed comes to us
-    if launcher is not None:
-        end_with_parent()
     logging.raiseExceptions = False  # a full disk is for the results log to report
     try:
-        with no_longer_than(start_limit(launcher, env)):
+        with coming_together(start_limit(launcher, env)):
             transport = connect(launcher, env)
     except MpibatchError as error:
         if launcher is None or launcher.rank == 0:  # the others would say the same
             print(f"mpibatch: {error}", file=sys.stderr, flush=True)
         return error.status
+    if launcher is not None:
+        end_with_parent()
     trusted = True
     try:
         if transport.rank == 0:
@@ -133,15 +132,6 @@ def connect(launcher: Launcher | None, env: Mapping[str, str]) -> Transport:
 def start_limit(launcher: Launcher | None, env: Mapping[str, str]) -> int:
     """Seconds for what all ranks do together at the start; 0 for a run of one rank."""
     return 0 if launcher is None else limits.start(launcher.size or 0, env)
-
-
-@contextmanager
-def no_longer_than(seconds: int) -> Iterator[None]:
-    """Ends this process by SIGALRM where it takes longer: a rank that died or was stopped meanwhile would keep the
-    others waiting for ever. With ULFM mpirun does not end them, and no thread can: MPI_Init holds the interpreter."""
-    signal.alarm(seconds)
-    yield
-    signal.alarm(0)
 
 
 def _lead(opening: Opening, transport: Transport, signals: Signals) -> ExitStatus:
