@@ -10,7 +10,11 @@ import os
 import signal
 import sys
 import traceback
+<<<<<<< HEAD
 from collections.abc import Callable, Iterator, Mapping
+=======
+from collections.abc import Callable, Mapping
+>>>>>>> chaos
 from pathlib import Path
 
 from mpibatch.config.schema import Job
@@ -20,7 +24,7 @@ from mpibatch.execution.furnish import Seat, staging_folder, starter
 from mpibatch.execution.guardian import PR_SET_CHILD_SUBREAPER, prctl
 from mpibatch.execution.watchdog import TimeLimits
 from mpibatch.execution.worker import Worker, WorkerSettings
-from mpibatch.mpi.lifeline import end_with_parent
+from mpibatch.mpi.lifeline import coming_together, end_with_parent, no_longer_than
 from mpibatch.mpi.member import RankZeroLost, Signals, serve, wait_for_setup
 from mpibatch.mpi.messages import CallOff, Seated, Setup
 from mpibatch.mpi.transport import MpiTransport, Solo, Transport
@@ -50,16 +54,16 @@ def run_rank(opening: Opening, env: Mapping[str, str]) -> ExitStatus:
     signals = Signals()
     launcher = launched_by(env)
     prctl(PR_SET_CHILD_SUBREAPER, 1)  # what an executor leaves behind when its guardian is killed comes to us
-    if launcher is not None:
-        end_with_parent()
     logging.raiseExceptions = False  # a full disk is for the results log to report
     try:
-        with no_longer_than(start_limit(launcher, env)):
+        with coming_together(start_limit(launcher, env)):
             transport = connect(launcher, env)
     except MpibatchError as error:
         if launcher is None or launcher.rank == 0:  # the others would say the same
             print(f"mpibatch: {error}", file=sys.stderr, flush=True)
         return error.status
+    if launcher is not None:
+        end_with_parent()
     trusted = True
     try:
         if transport.rank == 0:
@@ -137,6 +141,7 @@ def start_limit(launcher: Launcher | None, env: Mapping[str, str]) -> int:
     return 0 if launcher is None else limits.start(launcher.size or 0, env)
 
 
+<<<<<<< HEAD
 @contextlib.contextmanager
 def no_longer_than(seconds: int) -> Iterator[None]:
     """Ends this process by SIGALRM where it takes longer: a rank that died or was stopped meanwhile would keep the
@@ -146,6 +151,8 @@ def no_longer_than(seconds: int) -> Iterator[None]:
     signal.alarm(0)
 
 
+=======
+>>>>>>> chaos
 def _lead(opening: Opening, transport: Transport, signals: Signals) -> ExitStatus:
     from mpibatch.mpi.lead import lead
 

@@ -141,8 +141,7 @@ class OneRun:
         job = self.chaos.jobs[self.shape.name]
         what = ["run", job, "--run-dir", self.run] if first else ["resume", self.run]
         if self.choice.random() < 0.3:
-            mpirun = Path(sysconfig.get_path("scripts")) / "mpirun"
-            argv = [str(mpirun), "-n", str(ranks), *_flags(mpirun), *mpibatch(*what)]
+            argv = [*by_mpirun(ranks), *mpibatch(*what)]
         else:
             argv = mpibatch(*what, "-n", ranks, "--restarts", self.choice.choice([0, 0, 2]))
         with self.log.open("ab") as console:
@@ -200,9 +199,12 @@ def _quietly(argv: list[str]) -> bool:
     return subprocess.run(argv, check=False, stderr=subprocess.DEVNULL).returncode == 0
 
 
-def _flags(mpirun: Path) -> list[str]:
+def by_mpirun(ranks: int) -> list[str]:
+    """What a user would type before a command."""
+    mpirun = Path(sysconfig.get_path("scripts")) / "mpirun"
     version = subprocess.run([mpirun, "--version"], capture_output=True, text=True, check=True).stdout
-    return ["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"] if "Open MPI" in version else []
+    flags = ["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"] if "Open MPI" in version else []
+    return [str(mpirun), "-n", str(ranks), *flags]
 
 
 def _difference(found: bytes, expected: bytes) -> str:
@@ -222,6 +224,7 @@ def folder_or_temporary(folder: Path | None) -> Iterator[Path]:
 
 def chaos(folder: Path, runs: int, seed: int, parallel: int, say: Callable[[str], None]) -> Figures:
     """`runs` runs, `parallel` at a time."""
+    folder.mkdir(exist_ok=True)
     all = Chaos(folder, seed)
     all.prepare(SHAPES)
     figures = Figures()

@@ -23,7 +23,8 @@ import os, time
 def run(mini_batch):
     if os.environ.get("FAIL") and mini_batch[0].endswith("7"):
         raise ValueError("a seven")
-    time.sleep(float(os.environ.get("SECONDS", "0")))
+    late = int(os.path.basename(mini_batch[0])) >= 50
+    time.sleep(float(os.environ.get("LATER" if late else "SECONDS", "0")))
     return [os.path.basename(path) + " " + "x" * 500 for path in mini_batch]
 """
 COUNT = 200
@@ -128,13 +129,13 @@ def test_a_run_that_is_asked_to_stop_ends_with_75_and_goes_on(
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_second_interrupt_ends_at_once_and_the_run_goes_on(job: Path, run: Path, mark: str, ranks: int) -> None:
     """Though a mini-batch would take a minute more, and the grace is 5 s."""
-    going = Run(mark, "run", job, "-n", ranks, "--run-dir", run, SECONDS="0.02").until(lambda: done(run) > 5000)
+    going = Run(mark, "run", job, "-n", ranks, "--run-dir", run, LATER="60").until(lambda: done(run) > 20000)
     went_on = time.monotonic()
     going.process.send_signal(signal.SIGINT)
     time.sleep(0.01)
     going.process.send_signal(signal.SIGINT)
-    status = going.process.wait(20)
-    assert status in (ExitStatus.STOPPED, 130)
+    going.process.communicate(timeout=20)
+    assert going.process.returncode in (ExitStatus.STOPPED, 130)
     assert time.monotonic() - went_on < 4
     none_left(mark)
     finish(run, mark)
@@ -161,15 +162,16 @@ def test_what_is_no_run_directory(tmp_path: Path, mark: str) -> None:
 
 
 def test_a_second_run_on_the_directory_is_refused(job: Path, run: Path, mark: str) -> None:
-    first = Run(mark, "run", job, "-n", 1, "--run-dir", run, SECONDS="0.02").until(lambda: done(run) > 5000)
+    first = Run(mark, "run", job, "-n", 1, "--run-dir", run, LATER="0.2").until(lambda: done(run) > 5000)
     recorded = (run / "run.json").read_bytes()
     for second in ("resume", run), ("run", job, "--run-dir", run), ("resume", run, "--set", "grace=7"):
-        for ranks in (1, 2):
-            Run(mark, *second, "-n", ranks).ends(ExitStatus.USAGE, "is in use by process")
+        Run(mark, *second, "-n", 1).ends(ExitStatus.USAGE, "is in use by process")
+    Run(mark, "resume", run, "-n", 2).ends(ExitStatus.USAGE, "is in use by process")
     Run(mark, "clean", run).ends(ExitStatus.USAGE, "is in use by process")
     assert (run / "run.json").read_bytes() == recorded
-    first.ends(0)
-    assert output(run) == EXPECTED
+    first.process.send_signal(signal.SIGTERM)
+    first.ends(ExitStatus.STOPPED)
+    finish(run, mark)
 
 
 def test_another_job_in_the_directory_is_refused(job: Path, run: Path, mark: str) -> None:
@@ -222,7 +224,7 @@ def test_an_output_edited_by_hand_is_made_anew(job: Path, run: Path, mark: str) 
 
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_run_directory_deleted_while_it_runs(job: Path, run: Path, mark: str, ranks: int) -> None:
-    going = Run(mark, "run", job, "-n", ranks, "--run-dir", run, SECONDS="0.05").until(lambda: done(run) > 2000)
+    going = Run(mark, "run", job, "-n", ranks, "--run-dir", run, LATER="0.05").until(lambda: done(run) > 2000)
     shutil.rmtree(run, ignore_errors=True)
     shutil.rmtree(run, ignore_errors=True)
     going.ends(ExitStatus.ERROR, "is gone")
@@ -256,7 +258,7 @@ def test_a_read_only_run_directory(job: Path, run: Path, mark: str, mounted: Cal
 
 
 @only_root
-@pytest.mark.parametrize("pages", [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 20, 40])
+@pytest.mark.parametrize("pages", [0, 1, 2, 3, 5, 8, 20])
 def test_a_full_disk_at_any_write(job: Path, run: Path, mark: str, mounted: Callable[[str], None], pages: int) -> None:
     """From no page free before the first write on; room is made, and the run goes on to the same output."""
     mounted(f"size={4096 * max(1, pages)}")
