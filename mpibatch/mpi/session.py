@@ -10,11 +10,7 @@ import os
 import signal
 import sys
 import traceback
-<<<<<<< HEAD
 from collections.abc import Callable, Iterator, Mapping
-=======
-from collections.abc import Callable, Mapping
->>>>>>> chaos
 from pathlib import Path
 
 from mpibatch.config.schema import Job
@@ -141,18 +137,6 @@ def start_limit(launcher: Launcher | None, env: Mapping[str, str]) -> int:
     return 0 if launcher is None else limits.start(launcher.size or 0, env)
 
 
-<<<<<<< HEAD
-@contextlib.contextmanager
-def no_longer_than(seconds: int) -> Iterator[None]:
-    """Ends this process by SIGALRM where it takes longer: a rank that died or was stopped meanwhile would keep the
-    others waiting for ever. With ULFM mpirun does not end them, and no thread can: MPI_Init holds the interpreter."""
-    signal.alarm(seconds)
-    yield
-    signal.alarm(0)
-
-
-=======
->>>>>>> chaos
 def _lead(opening: Opening, transport: Transport, signals: Signals) -> ExitStatus:
     from mpibatch.mpi.lead import lead
 
