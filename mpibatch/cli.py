@@ -11,6 +11,7 @@ import click
 
 from mpibatch import __version__
 from mpibatch.errors import ExitStatus, MpibatchError, UsageError
+from mpibatch.reporting.console import print_anything
 
 if TYPE_CHECKING:
     from mpibatch.config.schema import Job
@@ -252,9 +253,8 @@ def init(name: str) -> None:
 def job_in(path: Path, sets: tuple[str, ...]) -> "Job":
     """The job that a command is about. Raises JobFileError."""
     from mpibatch.config.load import load_job
-    from mpibatch.config.unbuilt import refuse_unbuilt
 
-    return refuse_unbuilt(load_job(path, sets), str(path))
+    return load_job(path, sets)
 
 
 def redirected(job: "Job", output: Path | None) -> "Job":
@@ -264,6 +264,7 @@ def redirected(job: "Job", output: Path | None) -> "Job":
 
 def main() -> NoReturn:
     """The entry point: maps what went wrong to words and to an exit status."""
+    print_anything()
     sys.exit(status_of(lambda: commands.main(standalone_mode=False)))
 
 

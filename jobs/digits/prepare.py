@@ -45,9 +45,7 @@ def write_data() -> tuple[Pixels, npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     digits = load_digits()
     pixels = np.stack([enlarge(scan) for scan in digits.images])
     labels = digits.target.astype(np.int64)
-    _, held_out = train_test_split(
-        np.arange(len(labels)), test_size=HELD_OUT, stratify=labels, random_state=SEED
-    )
+    _, held_out = train_test_split(np.arange(len(labels)), test_size=HELD_OUT, stratify=labels, random_state=SEED)
     is_held_out = np.zeros(len(labels), dtype=bool)
     is_held_out[held_out] = True
 

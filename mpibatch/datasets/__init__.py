@@ -5,11 +5,21 @@ A format's file is imported only when an input is of that format.
 
 from dataclasses import replace
 
-from mpibatch.config.schema import Input, InputType, Size
+from mpibatch.config.schema import Input, InputType, Job, Size
 from mpibatch.datasets.base import Dataset
 from mpibatch.errors import InputError
 
-__all__ = ["open_dataset"]
+__all__ = ["open_dataset", "open_datasets"]
+
+
+def open_datasets(job: Job) -> list[Dataset]:
+    """One dataset an input, in their order; for `mini_batch_count` the one without input. Raises InputError."""
+    config = job.config
+    if config.mini_batch_count is not None:
+        from mpibatch.datasets.counted import Counted
+
+        return [Counted(config.mini_batch_count)]
+    return [open_dataset(input, config.mini_batch_size, config.partition_keys) for input in job.inputs]
 
 
 def open_dataset(input: Input, size: Size | None, partition_keys: tuple[str, ...] = ()) -> Dataset:

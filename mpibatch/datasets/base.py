@@ -51,6 +51,10 @@ class Loaded(Protocol):
 class Dataset(Protocol):
     """One input of a job. Construction is cheap and touches no data."""
 
+    @property
+    def reads_data(self) -> bool:
+        """Whether `load` reads anything, so that it pays to have a thread read ahead."""
+
     def plan(self, map: Map[Any, Any]) -> Iterator[Slice]:
         """All slices in order. Raises InputError where the input cannot be planned at all.
 

@@ -41,6 +41,8 @@ class Paths:
 class Files:
     """One input of type `files`."""
 
+    reads_data = False
+
     def __init__(self, spec: Input, size: Size | None) -> None:
         self._spec = spec
         self._count = size.value if size else DEFAULT_COUNT

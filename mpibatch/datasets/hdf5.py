@@ -67,6 +67,8 @@ class Shape:
 class Hdf5:
     """One input of type hdf5."""
 
+    reads_data = True
+
     def __init__(self, spec: Input, size: Size | None) -> None:
         if size is not None and size.unit is not Unit.ROWS:
             raise InputError(f"input {spec.name!r}: mini_batch_size of hdf5 is in rows, such as '1000 rows'")
@@ -160,9 +162,7 @@ def _shape(file: Any, names: tuple[str, ...]) -> Shape:
     rows, chunk, row_bytes = {}, 0, 0
     for name in names:
         if name not in file or not isinstance(file[name], h5py.Dataset):
-            raise LoadError(
-                f"there is no dataset {name!r}; there are {', '.join(_all_datasets(file)) or 'none'}"
-            )
+            raise LoadError(f"there is no dataset {name!r}; there are {', '.join(_all_datasets(file)) or 'none'}")
         data = file[name]
         if not data.shape:
             raise LoadError(f"the dataset {name!r} has no dimension to slice; choose others with `datasets`")

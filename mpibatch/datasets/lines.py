@@ -92,6 +92,7 @@ class CutUp:
 class Lines(ABC):
     """One input of a text format."""
 
+    reads_data = True
     text_wins: bool  # a column of several types is text
 
     def __init__(self, spec: Input, size: Size | None) -> None:
@@ -168,9 +169,7 @@ class Lines(ABC):
                 if not task.scan:
                     return CutUp(start, list(cut_at_newlines(file, start, task.last, self._step, marks)))
                 first = max(task.first, start)
-                return CutUp(
-                    start, scan_segment(file, first, task.last, self._step, marks, begins=task.first == 0)
-                )
+                return CutUp(start, scan_segment(file, first, task.last, self._step, marks, begins=task.first == 0))
         except (OSError, LoadError):
             return None
 

@@ -49,6 +49,8 @@ class Footer:
 class Parquet:
     """One input of type parquet."""
 
+    reads_data = True
+
     def __init__(self, spec: Input, size: Size | None) -> None:
         if size is not None and size.unit is Unit.ITEMS:
             raise InputError(f"input {spec.name!r}: mini_batch_size of parquet is bytes, or 'N rows'")
@@ -227,15 +229,11 @@ class Reader:
             self._rest = None
         parts: list[Any] = []
         while self._streamed < last:
-            table = (
-                self._rest if self._rest is not None else plain(pa.Table.from_batches([next(self._stream)]))
-            )
+            table = self._rest if self._rest is not None else plain(pa.Table.from_batches([next(self._stream)]))
             self._rest = None
             end = self._streamed + table.num_rows
             if end > first:
-                parts.append(
-                    table.slice(max(first - self._streamed, 0), min(last, end) - max(first, self._streamed))
-                )
+                parts.append(table.slice(max(first - self._streamed, 0), min(last, end) - max(first, self._streamed)))
             if end > last:
                 self._rest = table.slice(last - self._streamed)
                 self._streamed = last
@@ -272,9 +270,7 @@ def _cuts(groups: list[tuple[int, int]], size: Size | None) -> Iterator[tuple[in
 def _bytes(group: Any, wanted: set[str]) -> int:
     """Decoded bytes of the wanted columns of a row group, as the file's encoding has them."""
     columns = (group.column(at) for at in range(group.num_columns))
-    return sum(
-        column.total_uncompressed_size for column in columns if wanted & _owners(column.path_in_schema)
-    )
+    return sum(column.total_uncompressed_size for column in columns if wanted & _owners(column.path_in_schema))
 
 
 def _columns_with_nulls(groups: list[Any]) -> set[str]:

@@ -52,9 +52,7 @@ class PartitionedFiles(Files):
         """Key values and path, relative to the root, of each file."""
         spec = self._spec
         if spec.manifest is not None:
-            raise InputError(
-                f"input {spec.name!r}: partition_keys need a path with {{key}} in it, not a manifest"
-            )
+            raise InputError(f"input {spec.name!r}: partition_keys need a path with {{key}} in it, not a manifest")
         cut = len(os.fsencode(self._prefix))
         for path in spec.paths:
             pattern = key_pattern(path)
@@ -66,9 +64,7 @@ class PartitionedFiles(Files):
             for file in find(replace(spec, paths=(path,))):
                 match = pattern.match(os.fsdecode(file))
                 if match is None:
-                    raise InputError(
-                        f"input {spec.name!r}: {os.fsdecode(file)!r} does not tell the keys of {path!r}"
-                    )
+                    raise InputError(f"input {spec.name!r}: {os.fsdecode(file)!r} does not tell the keys of {path!r}")
                 yield tuple(os.fsencode(match.group(key)) for key in self._keys), file[cut:]
 
 
@@ -78,6 +74,8 @@ class PartitionedTable:
     base: the input by blocks. Of it this uses plan, freeze, thaw, load, count and
           `decode(payload)`: an Arrow table in the settled types; `path_of(payload)`
     """
+
+    reads_data = True
 
     def __init__(self, spec: Input, base: Any, keys: tuple[str, ...]) -> None:
         self._spec = spec
@@ -108,9 +106,7 @@ class PartitionedTable:
             row = [pa.array([value], field.type) for value, field in zip(values, schema, strict=True)]
             key = pa.RecordBatch.from_arrays(row, schema=schema).serialize().to_pybytes()
             named = json.dumps(dict(zip(self._keys, values, strict=True)), default=_text)
-            yield Slice(
-                _HEAD.pack(len(key), len(blocks)) + key + blocks.tobytes(), int(blocks[:, 1].sum()), named
-            )
+            yield Slice(_HEAD.pack(len(key), len(blocks)) + key + blocks.tobytes(), int(blocks[:, 1].sum()), named)
         for number in unreadable:  # last, each to fail with its reason
             yield Slice(_HEAD.pack(0, 1) + struct.pack("<II", number, 0))
 
@@ -195,9 +191,7 @@ class PartitionedTable:
         """The key and, for each block, its number and its rows of this key."""
         length, count = _HEAD.unpack_from(payload)
         first = _HEAD.size + length
-        return payload[_HEAD.size : first], list(
-            struct.iter_unpack("<II", payload[first : first + 8 * count])
-        )
+        return payload[_HEAD.size : first], list(struct.iter_unpack("<II", payload[first : first + 8 * count]))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": OrderedDict(), "_blocks": []}

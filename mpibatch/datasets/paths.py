@@ -209,9 +209,7 @@ def _walk(spec: Input, top: bytes, wanted: _Pattern | _Everything) -> Iterator[b
             pending.append((path, inside, _listing(spec, path, wanted, inside)))
 
 
-def _listing(
-    spec: Input, folder: bytes, wanted: _Pattern | _Everything, states: frozenset[int]
-) -> list[bytes]:
+def _listing(spec: Input, folder: bytes, wanted: _Pattern | _Everything, states: frozenset[int]) -> list[bytes]:
     """Names of wanted files and of folders ("/" appended) that may hold some, last first: to be popped."""
     names = []
     try:
@@ -221,15 +219,11 @@ def _listing(
                 if _is_folder(entry):
                     if wanted.enter(states, name):
                         names.append(entry.name + b"/")
-                elif wanted.takes(states, name) and (
-                    entry.is_file(follow_symlinks=False) or entry.is_symlink()
-                ):
+                elif wanted.takes(states, name) and (entry.is_file(follow_symlinks=False) or entry.is_symlink()):
                     names.append(entry.name)
     except OSError as error:
         where = os.fsdecode(folder)
-        raise InputError(
-            f"input {spec.name!r}: the folder {where!r} cannot be listed: {error.strerror}"
-        ) from error
+        raise InputError(f"input {spec.name!r}: the folder {where!r} cannot be listed: {error.strerror}") from error
     names.sort(reverse=True)
     return names
 

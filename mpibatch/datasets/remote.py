@@ -28,9 +28,7 @@ def find(spec: Input, url: str, hidden: bool) -> Iterator[bytes]:
     system, path = _open(spec, url)
     try:
         if _is_glob(path):
-            names = [
-                name for name, entry in system.glob(path, detail=True).items() if entry["type"] == "file"
-            ]
+            names = [name for name, entry in system.glob(path, detail=True).items() if entry["type"] == "file"]
         elif system.isdir(path):
             below = len(path.rstrip("/")) + 1
             names = [name for name in system.find(path) if hidden or not _is_hidden(name[below:])]
@@ -67,9 +65,7 @@ def _open(spec: Input, url: str) -> tuple[Any, str]:
     try:
         return _split(url)
     except ImportError as error:
-        raise InputError(
-            f"input {spec.name!r}: {url!r} needs a library that is not installed: {error}"
-        ) from error
+        raise InputError(f"input {spec.name!r}: {url!r} needs a library that is not installed: {error}") from error
     except ValueError as error:
         raise InputError(f"input {spec.name!r}: {url!r}: {error}") from error
 
@@ -95,6 +91,8 @@ class RemoteFiles:
     The copies are in a temporary folder (TMPDIR) of their own, below which they have the URL's path. They
     are deleted when the mini-batch is: a script that needs one for longer copies it.
     """
+
+    reads_data = True
 
     def __init__(self, spec: Input, size: Size | None) -> None:
         self._spec = spec

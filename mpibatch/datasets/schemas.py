@@ -70,12 +70,7 @@ def _widens(one: Any, other: Any) -> bool:
         or (types.is_integer(one) and types.is_floating(other))
         or (types.is_date(one) and types.is_timestamp(other))
         or (types.is_timestamp(one) and types.is_string(other))
-        or (
-            types.is_timestamp(one)
-            and types.is_timestamp(other)
-            and one.tz == other.tz
-            and other.unit == "ns"
-        )
+        or (types.is_timestamp(one) and types.is_timestamp(other) and one.tz == other.tz and other.unit == "ns")
     )
 
 
@@ -136,9 +131,7 @@ def to_pandas(table: Any, schema: Any) -> "pd.DataFrame":
         asked = (field.metadata or {}).get(_PANDAS)
         if asked:
             nullable[at] = _nullable(asked.decode())
-        elif (
-            not field.nullable and table.column(at).null_count and (whole or pa.types.is_boolean(field.type))
-        ):
+        elif not field.nullable and table.column(at).null_count and (whole or pa.types.is_boolean(field.type)):
             advice = "float64 or Int64" if whole else "boolean or string"
             raise LoadError(
                 f"column {field.name!r} has no value in some row, but was settled as {field.type};"

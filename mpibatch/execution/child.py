@@ -3,6 +3,8 @@
     queue --Task--> load --> run --> encode --> frame on the results pipe
             slot:   LOAD     RUN     ENCODE     SEND     (the worker's watchdog looks on)
 
+Where loading reads data a Reader does it, and reads the next mini-batch ahead: LOAD is then the time spent waiting.
+
 Started by the guardian as `python -m mpibatch.execution.child SPEC_FD`, where the descriptor holds an ExecutorSpec as
 JSON. Imports no MPI and nothing heavy: pandas and the like come with the format or the script that needs them.
 """
@@ -14,18 +16,20 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mpibatch.datasets import open_dataset
+from mpibatch.datasets import open_datasets
 from mpibatch.datasets.base import Dataset, Loaded, LoadError, WrongCut
-from mpibatch.errors import ScriptError
-from mpibatch.execution import entry
+from mpibatch.errors import MpibatchError
+from mpibatch.execution import entry, staging
 from mpibatch.execution.entry import EntryScript, context_of
 from mpibatch.execution.protocol import FRAME, FrameType, Task, unpack
+from mpibatch.execution.reader import Reader
 from mpibatch.execution.slot import Slot
 from mpibatch.execution.spec import DUMP_SIGNAL, ExecutorSpec
 from mpibatch.execution.trace import one_line, user_traceback
@@ -34,6 +38,7 @@ from mpibatch.output.base import Encoded, Encoder, WrongReturn
 from mpibatch.types import ATTEMPT, UNKNOWN, Cause, Failure, Flag, Phase, encode_failures
 
 NO_ROWS = Encoded(0, b"")
+UNKNOWN_SECONDS = -1.0
 LARGEST_PACKET_READ = 1 << 20
 
 
@@ -45,10 +50,9 @@ class Executor:
         self._spec = spec
         self._slot = slot
         self._results = results
-        self._names = [input.name for input in job.inputs]
-        self._datasets: list[Dataset] = [
-            open_dataset(input, job.config.mini_batch_size, job.config.partition_keys) for input in job.inputs
-        ]
+        self._names = [input.name for input in job.inputs] or [""]
+        self._counts_rows = bool(job.inputs)  # without input any number of rows is as it should be
+        self._datasets: list[Dataset] = open_datasets(job)
         for dataset, frozen in zip(self._datasets, spec.frozen, strict=True):
             dataset.thaw(frozen)
         self._encoder: Encoder = open_encoder(
@@ -57,6 +61,7 @@ class Executor:
         self._schemas: dict[bytes, int] = {b"": 0}
         self._limit = job.config.run_invocation_timeout
         self._script: EntryScript | None = None
+        self._reader: Reader | None = None
         self._forked = False
 
     def disown(self) -> None:
@@ -69,11 +74,12 @@ class Executor:
         config = self._spec.job.config
         try:
             self._slot.enter(Phase.START)
+            self._staged = staging.bring(self._spec.staged)  # held until this process ends
             self._script = entry.load(Path(config.source_directory), config.entry_script, self._spec.arguments)
             self._slot.enter(Phase.INIT)
             if self._script.init is not None:
                 self._script.init()
-        except ScriptError as error:
+        except MpibatchError as error:
             self._refuse(str(error), "")
         except BaseException as error:
             self._refuse(one_line(error), user_traceback(error))
@@ -85,53 +91,70 @@ class Executor:
 
     def work(self, queue: socket.socket) -> None:
         """Takes tasks until the worker closes the queue."""
+        if any(dataset.reads_data for dataset in self._datasets):
+            self._reader = Reader(self._load, queue, self._spec.job.config.run_max_try)
         while packet := queue.recv(LARGEST_PACKET_READ):
-            for task in unpack(packet):
-                self._attempt(task)
+            tasks = unpack(packet)
+            if self._reader is None:
+                for task in tasks:
+                    self._attempt(task)
+            else:
+                for task, following in zip(tasks, [*tasks[1:], None], strict=True):
+                    self._attempt(task, following)
 
     def shut_down(self) -> None:
         self._slot.enter(Phase.SHUTDOWN)
+        if self._reader is not None:
+            self._reader.stop()
         if self._script is not None and self._script.shutdown is not None:
             self._script.shutdown()
 
     # -- one mini-batch
 
-    def _attempt(self, task: Task) -> None:
+    def _attempt(self, task: Task, following: Task | None = None) -> None:
         batch, slot = task.mini_batch, self._slot
         began = slot.begin(batch.index, task.first, task.last, batch.items)
         started = time.time()
-        items, ran, encoding, flags = batch.items, began, began, 0
+        items, ran, encoding, flags, rows = batch.items, began, began, 0, 0
         cause, encoded, failure = Cause.SUCCEEDED, NO_ROWS, b""
+        reader, read_for = self._reader, UNKNOWN_SECONDS
         try:
-            loaded = self._load(task)
+            if reader is None:
+                loaded = self._load(task)
+            else:
+                loaded, read_for = reader.take(task)
             items = loaded.items
             slot.loaded(items)
             ran = encoding = slot.enter(Phase.RUN)
+            if reader is not None:
+                reader.ahead(task, following)
             returned = self._run(task, loaded.value)
             encoding = slot.enter(Phase.ENCODE)
             if encoding - ran > self._limit:
                 raise _Overrun
             encoded = self._encoder.encode(returned)
-            if encoded.rows < items:
-                failure = self._short(task, encoded.rows, items)
-            elif encoded.rows > items:
+            rows = encoded.rows if self._counts_rows else items
+            if rows < items:
+                failure = self._short(task, rows, items)
+            elif rows > items:
                 flags = Flag.SURPLUS
         except BaseException as error:
             if encoding == ran:
                 encoding = time.monotonic()
             cause, failure = self._explain(error, task, encoding - ran)
-            encoded = NO_ROWS
+            encoded, rows = NO_ROWS, 0
             if cause is Cause.LOAD_ERROR and items == UNKNOWN:
                 items = self._count(task)
                 flags = Flag.ESTIMATED
         done = slot.enter(Phase.SEND)
         schema = self._schema(encoded.schema) if encoded.data else 0
-        succeeded = max(0, min(encoded.rows, items))  # items may be UNKNOWN
+        succeeded = max(0, min(rows, items))  # items may be UNKNOWN
         if ran == began:
             ran = encoding = done
+        load = ran - began if read_for == UNKNOWN_SECONDS else read_for
         record = ATTEMPT.pack(
             batch.index, items, succeeded, len(encoded.data), len(failure), schema, self._spec.rank, cause, task.tries,
-            flags, started, ran - began, encoding - ran, done - encoding,
+            flags, started, load, encoding - ran, done - encoding,
         )  # fmt: skip
         length = len(record) + len(encoded.data) + len(failure)
         self._send(FRAME.pack(FrameType.ATTEMPT, length) + record + encoded.data + failure)
@@ -180,6 +203,8 @@ class Executor:
     def _missing_files(self, task: Task) -> str:
         """After an error of the script: whether one of its files is gone or unreadable, the likely reason."""
         dataset = self._datasets[task.mini_batch.dataset]
+        if not self._counts_rows:
+            return ""
         for item in dataset.describe(task.mini_batch.payload, None, task.mini_batch.items):
             if "://" not in item.item and not os.access(item.item, os.R_OK):
                 state = "cannot be read" if os.path.lexists(item.item) else "is no longer there"
@@ -243,18 +268,31 @@ def _settle_in(spec: ExecutorSpec) -> None:
 def _leave_signals_to_the_rank() -> None:
     """What a batch system sends to all processes of a job is for mpibatch to judge: the script goes on for its grace.
 
-    A handler, since what is ignored here programs that the script starts would ignore too; and only of this process,
-    since the script may fork (multiprocessing), and end its children by such a signal.
+    A handler, since what is ignored here programs that the script starts would ignore too; and only in this process:
+    in those that the script forks (multiprocessing) such a signal does what it always does. It is blocked meanwhile,
+    since Python forgets what arrives in a new process before it has settled there.
     """
-    here = os.getpid()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+    before = threading.local()
 
     def pass_over(number: int, frame: object) -> None:
-        if os.getpid() != here:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+        pass
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+    def hold() -> None:
+        before.blocked = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+    def let_go() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before.blocked)
+
+    def as_always() -> None:
+        for number in numbers:
+            if signal.getsignal(number) is pass_over:
+                signal.signal(number, signal.SIG_DFL)
+        let_go()
+
+    for number in numbers:
         signal.signal(number, pass_over)
+    os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=as_always)
 
 
 def main() -> None:

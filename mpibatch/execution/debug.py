@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from mpibatch.config.schema import Job, OutputAction
-from mpibatch.datasets import open_dataset
+from mpibatch.datasets import open_datasets
 from mpibatch.datasets.base import Loaded, LoadError
 from mpibatch.errors import ExitStatus, MpibatchError, UsageError
 from mpibatch.execution import entry
 from mpibatch.execution.entry import EntryScript, context_of
 from mpibatch.execution.furnish import Seat, environment_of
+from mpibatch.execution.staging import substituted
 from mpibatch.execution.trace import one_line, user_traceback
 from mpibatch.output import open_encoder, open_writer
 from mpibatch.output.base import Encoded, Finalizer, Stream, WrongReturn
@@ -58,12 +59,12 @@ def debug(job: Job, index: int) -> int:
 def _attempt(job: Job, index: int) -> int:
     config = job.config
     batch, frozen = _find(job, index)
-    source = job.inputs[batch.dataset]
-    dataset = open_dataset(source, config.mini_batch_size, config.partition_keys)
+    dataset = open_datasets(job)[batch.dataset]
     dataset.thaw(frozen)
     items = "" if batch.items == UNKNOWN else f", {batch.items} items"
-    _say(f"mini-batch {index} of input {source.name!r}{items}; working directory {os.getcwd()}")
-    script = entry.load(Path(config.source_directory), config.entry_script, job.arguments)
+    source = f" of input {job.inputs[batch.dataset].name!r}{items}" if job.inputs else ""
+    _say(f"mini-batch {index}{source}; working directory {os.getcwd()}")
+    script = entry.load(Path(config.source_directory), config.entry_script, _arguments(job))
     began = time.monotonic()
     if script.init is not None:
         script.init()
@@ -78,16 +79,21 @@ def _attempt(job: Job, index: int) -> int:
     sys.stdout.flush()
     _show(job, encoded)
     _say(f"{encoded.rows} rows for {loaded.items} items; init {loading - began:.2f} s, run {took:.2f} s")
-    if encoded.rows < loaded.items:
+    if job.inputs and encoded.rows < loaded.items:
         _say(f"{loaded.items - encoded.rows} rows are missing: in a run as many items would count as failed")
     if took > config.run_invocation_timeout:
         _say(f"a run would have ended it: run_invocation_timeout is {config.run_invocation_timeout:g} s")
     return ExitStatus.COMPLETE
 
 
+def _arguments(job: Job) -> tuple[str, ...]:
+    """Of the script: side inputs that a run would copy to the node are used where they are."""
+    return substituted(job.arguments, {side.name: side.path for side in job.side_inputs})
+
+
 def _run(job: Job, script: EntryScript, batch: MiniBatch, loaded: Loaded) -> Any:
     if script.wants_context:
-        return script.run(loaded.value, context_of(batch, [input.name for input in job.inputs]))
+        return script.run(loaded.value, context_of(batch, [input.name for input in job.inputs] or [""]))
     return script.run(loaded.value)
 
 
@@ -95,8 +101,7 @@ def _find(job: Job, index: int) -> tuple[MiniBatch, bytes]:
     """The mini-batch, and what its dataset found out about the input. Raises UsageError where there is none."""
     from mpibatch.runs.plan import Plan  # after the environment is set: it loads NumPy
 
-    datasets = [open_dataset(input, job.config.mini_batch_size, job.config.partition_keys) for input in job.inputs]
-    plan = Plan.build(datasets, map)
+    plan = Plan.build(open_datasets(job), map)
     if not 0 <= index < plan.total:
         there_are = f"there are {plan.total}, from 0 to {plan.total - 1}" if plan.total else "the job has none at all"
         raise UsageError(f"no mini-batch {index}: {there_are}")

@@ -27,7 +27,7 @@ class Context:
     """What `run(mini_batch, context)` is told.
 
     minibatch_index:     of this mini-batch, over all inputs
-    dataset:             name of the input it comes from
+    dataset:             name of the input it comes from, "" without input
     partition_key_value: key names to values, {} without partition_keys
     item_offset:         place of its first item within the input; None where only reading everything would tell
     """

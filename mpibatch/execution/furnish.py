@@ -3,8 +3,10 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from mpibatch.config.schema import InputType, Job
+from mpibatch.execution import staging
 from mpibatch.execution.executor import Descriptors, Executor
 from mpibatch.execution.spec import ExecutorSpec
 from mpibatch.placement.place import Placement
@@ -34,24 +36,32 @@ def starter(
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)
     environment = environment_of(job, directory, seat, inherited)
+    copies = staging.staged(job, staging_folder(job, directory, inherited))
+    arguments = staging.substituted(job.arguments, {side.name: side.copy for side in copies})
     # files behind URLs are copied to the executor's temporary folder, and one that is killed deletes nothing itself
-    copies = any(input.type is InputType.FILES and "://" in path for input in job.inputs for path in input.paths)
+    scratch = any(input.type is InputType.FILES and "://" in path for input in job.inputs for path in input.paths)
 
     def describe(descriptors: Descriptors) -> ExecutorSpec:
         return ExecutorSpec(
             job=job,
             frozen=frozen,
-            arguments=job.arguments,
+            arguments=arguments,
             rank=seat.rank,
             host=seat.host,
             cores=seat.placement.cores,
+            staged=copies,
             script_log=os.fspath(paths["user/entry_script_log"]),
             queue=descriptors.queue,
             results=descriptors.results,
             slot=descriptors.slot,
         )
 
-    return lambda: Executor(describe, environment, paths["user/stdout"], paths["user/stderr"], copies)
+    return lambda: Executor(describe, environment, paths["user/stdout"], paths["user/stderr"], scratch)
+
+
+def staging_folder(job: Job, directory: RunDirectory, inherited: Mapping[str, str]) -> Path:
+    """Where side inputs are copied to on this node."""
+    return staging.folder_of(directory.path, {**inherited, **job.config.environment_variables})
 
 
 def environment_of(job: Job, directory: RunDirectory, seat: Seat, inherited: Mapping[str, str]) -> dict[str, str]:

@@ -14,6 +14,9 @@ from mpibatch.placement.allocation import Call, call
 
 PATIENCE = "20"  # seconds in which a node has to answer
 AT_ONCE = 32
+SHARED_STEPS = {"SLURM_OVERLAP": "1"}
+"""For mpirun, which starts its daemons by srun: where a node is lost the step of the last ones holds on to its cores on
+the others too, for minutes, and a step that does not share them would wait."""
 
 
 @dataclass(frozen=True, slots=True)

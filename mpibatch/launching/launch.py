@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from mpibatch.errors import TOLD, ExitStatus, RunDirectoryError
-from mpibatch.launching.hosts import allocated, spread_again, spread_over
+from mpibatch.launching.hosts import SHARED_STEPS, allocated, spread_again, spread_over
 from mpibatch.launching.keeper import Kept
 from mpibatch.launching.mpi import Mpi, command
 from mpibatch.placement import limits
@@ -40,6 +40,8 @@ def launch(
 ) -> ExitStatus:
     """Runs the run in `directory` to its end; if it dies it is started again, up to `restarts` times."""
     nodes = allocated(env)
+    if nodes:
+        env = {**env, **SHARED_STEPS}
     spread = first_spread = spread_over(ranks, nodes)
     again = replace(wishes, retry_failed=False)  # the log has a note of what is to be tried again
     barren = 0  # incarnations in a row that ended without a new record
@@ -49,17 +51,21 @@ def launch(
         process = Kept(command(mpi, ranks, directory.path, wished, spread), env)
         watch = Watch(directory, limits.start(ranks, env))
         with _forwarding(process) as asked:
-            returned = process.wait(partial(_end_if_silent, process, watch))
+            returned = process.wait(partial(_look_after, process, watch, asked))
         status = judge(directory, returned, ended_before)
         if status is not None:
             return status
         if not directory.run_json.exists():
             raise RunDirectoryError(f"{directory.path} is gone: it was deleted while the run was at work")
+        if asked:  # before the ranks could hear of it, or a second time
+            by = signal.Signals(asked[0]).name
+            print(f"mpibatch: stopped by {by}: `mpibatch resume {directory.path}` goes on", file=sys.stderr, flush=True)
+            return ExitStatus.STOPPED
         barren = 0 if recorded(directory) > before else barren + 1
         _explain(directory, returned)
-        if barren == BARREN and not asked:
+        if barren == BARREN:
             print(f"mpibatch: {BARREN} times in a row without a result: {_in_flight(directory)}", file=sys.stderr)
-        if asked or incarnation >= restarts or barren == BARREN:
+        if incarnation >= restarts or barren == BARREN:
             return ExitStatus.STOPPED if directory.plan.exists() else ExitStatus.ERROR
         time.sleep(min(2.0**incarnation, LONGEST_BACK_OFF))
         if first_spread is not None:
@@ -72,7 +78,10 @@ def launch(
     raise AssertionError("unreachable")
 
 
-def _end_if_silent(process: Kept, watch: Watch) -> None:
+def _look_after(process: Kept, watch: Watch, asked: list[int]) -> None:
+    """About once a second, while the ranks run."""
+    if asked:
+        process.signal(signal.SIGUSR1)  # again: an mpirun that is still starting its ranks passes nothing on
     if watch.is_silent():
         print("mpibatch: nothing is heard of the ranks any more: they are ended", file=sys.stderr, flush=True)
         process.kill()

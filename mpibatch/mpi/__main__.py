@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mpibatch.errors import TOLD, ExitStatus
 from mpibatch.mpi.session import run_rank
+from mpibatch.reporting.console import print_anything
 from mpibatch.runs.directory import RunDirectory
 from mpibatch.runs.record import Opened, Wishes, job_of
 
@@ -17,6 +18,7 @@ def main() -> int:
     parser.add_argument("--retry-failed", action="store_true")
     parser.add_argument("--accept-changed-inputs", action="store_true")
     options = parser.parse_args()
+    print_anything()
     directory = RunDirectory(options.run_dir.absolute())
     wishes = Wishes(options.retry_failed, options.accept_changed_inputs)
     status = run_rank(lambda: Opened(job_of(directory), directory, wishes), os.environ)

@@ -238,9 +238,8 @@ class Coordinator:
     def _results(self, rank: int, records: "np.ndarray[tuple[int], np.dtype[np.void]]", data: bytes) -> None:
         self._attempts += len(records)
         failures = self._recorder.note(rank, records, data)
-        if failures and self._first_failure is None:
-            self._first_failure = failures[0]
-            self._tell(f"first failure: {failures[0].error}")
+        if failures:
+            self._note_first(failures[0])
         final, actions = self._scheduler.attempts(rank, records)
         self._recorder.accept(records, data, final)
         if self._recorder.surplus != UNSEEN and not self._warned_of_surplus:
@@ -254,11 +253,17 @@ class Coordinator:
         if fatal is not None:
             self._ended = Farewell(AbortError(fatal.error))
 
+    def _note_first(self, failure: Failure) -> None:
+        if self._first_failure is None:
+            self._first_failure = failure
+            self._tell(f"first failure: {failure.error}")
+
     def _assemble(self) -> bool:
         """Some more of the output; returns whether there is still more."""
         more, refused = self._recorder.assemble()
-        for items in refused:
-            self._act(self._scheduler.reject(items))
+        for one in refused:
+            self._note_first(one.failure)
+            self._act(self._scheduler.reject(one.items))
         return more
 
     def _refusal(self, failure: Failure, what_next: str) -> None:
@@ -365,8 +370,9 @@ class Coordinator:
         )
 
     def _order(self, rank: int, order: Order) -> None:
-        if rank == 0 and self._worker is not None:
-            self._worker.handle(order)
+        if rank == 0:
+            if self._worker is not None:  # else it found no place for one
+                self._worker.handle(order)
         else:
             self._transport.send(rank, order)
 

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from mpibatch.config.schema import Job, OutputAction
-from mpibatch.datasets import open_dataset
+from mpibatch.datasets import open_datasets
 from mpibatch.datasets.base import Dataset
 from mpibatch.errors import AbortError, ExitStatus, MpibatchError, RunDirectoryError, StoppedEarly
 from mpibatch.mpi.coordinator import Coordinator, Farewell, Progress
@@ -91,7 +91,7 @@ def _lead(
 ) -> ExitStatus:
     started = time.monotonic()
     config = job.config
-    datasets = [open_dataset(input, config.mini_batch_size, config.partition_keys) for input in job.inputs]
+    datasets = open_datasets(job)
     history = _history(job, directory, datasets, wishes)
     _withdraw(directory.summary)
     plan = history.plan

@@ -4,16 +4,19 @@ connect(env) --> Transport --> rank 0: lead(...)      plan, Setup, Coordinator, 
                            --> others: follow(...)    wait for Setup, Worker between MPI calls
 """
 
+import contextlib
 import logging
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from mpibatch.config.schema import Job
 from mpibatch.errors import TOLD, ExitStatus, MpibatchError, UsageError
-from mpibatch.execution.furnish import Seat, starter
+from mpibatch.execution import staging
+from mpibatch.execution.furnish import Seat, staging_folder, starter
 from mpibatch.execution.guardian import PR_SET_CHILD_SUBREAPER, prctl
 from mpibatch.execution.watchdog import TimeLimits
 from mpibatch.execution.worker import Worker, WorkerSettings
@@ -138,7 +141,8 @@ def _lead(opening: Opening, transport: Transport, signals: Signals) -> ExitStatu
     from mpibatch.mpi.lead import lead
 
     opened = opening()
-    return lead(opened.job, opened.directory, opened.wishes, transport, signals, sys.stdout)
+    with _tidy(opened.job, opened.directory):
+        return lead(opened.job, opened.directory, opened.wishes, transport, signals, sys.stdout)
 
 
 def _follow(transport: Transport, signals: Signals) -> bool:
@@ -148,8 +152,18 @@ def _follow(transport: Transport, signals: Signals) -> bool:
         seated, worker = take_seat(setup, transport)
         transport.send(0, seated)
         if worker is not None:
-            return serve(transport, worker, signals, setup.job.config.rank_timeout)
+            with _tidy(setup.job, RunDirectory(Path(setup.directory))):
+                return serve(transport, worker, signals, setup.job.config.rank_timeout)
     return True
+
+
+@contextlib.contextmanager
+def _tidy(job: Job, directory: RunDirectory) -> Iterator[None]:
+    """At its end copies of side inputs are removed, if no executor of this node needs them any more."""
+    try:
+        yield
+    finally:
+        staging.remove(staging_folder(job, directory, os.environ))
 
 
 def take_seat(setup: Setup, transport: Transport) -> tuple[Seated, Worker | None]:

@@ -141,9 +141,7 @@ class CsvEncoder:
         """Positions of the declared columns."""
         declared = self._declared or names
         if missing := [name for name in declared if name not in names]:
-            raise WrongReturn(
-                f"columns of append_row_format.schema are missing: {missing}; there are {names}"
-            )
+            raise WrongReturn(f"columns of append_row_format.schema are missing: {missing}; there are {names}")
         return [names.index(name) for name in declared]
 
     def _schema(self, names: list[str] | None, width: int) -> bytes:
@@ -211,9 +209,7 @@ def _writable(array: Any) -> Any:
     if pa.types.is_dictionary(array.type):
         return _writable(array.cast(array.type.value_type))
     if pa.types.is_nested(array.type):
-        return pa.array(
-            [None if value is None else as_json(value) for value in array.to_pylist()], pa.string()
-        )
+        return pa.array([None if value is None else as_json(value) for value in array.to_pylist()], pa.string())
     if pa.types.is_float16(array.type):
         return array.cast(pa.float32())
     return array

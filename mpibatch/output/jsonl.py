@@ -42,9 +42,7 @@ class JsonlEncoder:
         if not isinstance(row, dict) or self._declared is None:
             return row
         if missing := [name for name in self._declared if name not in row]:
-            raise WrongReturn(
-                f"columns of append_row_format.schema are missing: {missing}; there are {list(row)}"
-            )
+            raise WrongReturn(f"columns of append_row_format.schema are missing: {missing}; there are {list(row)}")
         return {name: row[name] for name in self._declared}
 
 

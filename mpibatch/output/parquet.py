@@ -80,9 +80,7 @@ class ParquetEncoder:
         if not named and len(names) == len(wanted):
             names = wanted
         if missing := [name for name in wanted if name not in names]:
-            raise WrongReturn(
-                f"columns of append_row_format.schema are missing: {missing}; there are {names}"
-            )
+            raise WrongReturn(f"columns of append_row_format.schema are missing: {missing}; there are {names}")
         chosen = []
         for name, kind in self._declared.items():
             array = arrays[names.index(name)]

@@ -24,9 +24,7 @@ def count(returned: Any) -> int:
 
 
 def is_table(returned: Any) -> bool:
-    return hasattr(returned, "columns") and (
-        hasattr(returned, "iloc") or hasattr(returned, "__arrow_c_stream__")
-    )
+    return hasattr(returned, "columns") and (hasattr(returned, "iloc") or hasattr(returned, "__arrow_c_stream__"))
 
 
 def is_table_or_array(returned: Any) -> bool:
@@ -70,9 +68,7 @@ def rows_of(returned: Any) -> Rows:
     """
     kinds = {_kind(row) for row in returned}
     if len(kinds) > 1:
-        raise WrongReturn(
-            f"the returned list mixes {' and '.join(sorted(kinds))}; give every row the same form"
-        )
+        raise WrongReturn(f"the returned list mixes {' and '.join(sorted(kinds))}; give every row the same form")
     kind = kinds.pop()
     if kind == "dicts":
         keys = {key: None for row in returned for key in row}

@@ -63,9 +63,7 @@ def _lines(returned: Any) -> list[Any]:
     if is_table(returned):
         frame = returned if hasattr(returned, "iloc") else returned.to_pandas()
         columns = [frame.iloc[:, position].astype(str).tolist() for position in range(len(frame.columns))]
-        return (
-            [" ".join(map(str, row)) for row in zip(*columns, strict=True)] if columns else [""] * len(frame)
-        )
+        return [" ".join(map(str, row)) for row in zip(*columns, strict=True)] if columns else [""] * len(frame)
     if is_table_or_array(returned):
         import numpy
 

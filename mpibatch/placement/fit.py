@@ -22,6 +22,8 @@ def misfit(library: str, launcher: Launcher, env: Mapping[str, str]) -> str | No
     An MPICH that was built with PMIx says so in its configure line; the wheel was not, and ends the process.
     """
     family = next((family for family in SRUN_TYPE if library.startswith(family)), None)
+    if launcher.name is LauncherName.OPEN_MPI and family in ("MPICH", "Intel(R) MPI") and "pmix" not in library.lower():
+        return singletons(library, launcher)
     if launcher.name is not LauncherName.SLURM or family is None:
         return None
     has_pmix, has_pmi = PMIX in env, any(name in env for name in PMI)

@@ -1,6 +1,8 @@
 """What a run tells its user while it runs. Nobody need listen: a terminal or pipe that is gone never ends a run."""
 
+import io
 import os
+import sys
 from typing import TextIO
 
 
@@ -25,3 +27,10 @@ def silence(stream: TextIO) -> None:
         os.close(nowhere)
     except (OSError, ValueError):
         return  # closed, or no file at all
+
+
+def print_anything() -> None:
+    """A path that is no UTF-8, or that the terminal's encoding lacks, is printed with escapes: printing never fails."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

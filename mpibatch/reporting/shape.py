@@ -20,7 +20,10 @@ def describe(checked: Checked, shown: str, ranks: Ranks, places: Sequence[Placem
     job = checked.job
     lines = [f"{shown}: valid", *_row("name", job.name), *_row("script", *_script(job))]
     for input in checked.inputs:
-        lines += _row(f"input {input.input.name}", *_input(input))
+        if input.input is None:
+            lines += _row("no input", f"{input.plan.total:,} mini-batches")
+        else:
+            lines += _row(f"input {input.input.name}", *_input(input))
     total = sum(input.plan.total for input in checked.inputs)
     if len(checked.inputs) > 1:
         lines += _row("in all", f"{total:,} mini-batches")

@@ -11,6 +11,7 @@ does not fit it is refused: its items have failed.
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,14 @@ from mpibatch.types import Cause, Failure, decode_failures
 
 STRETCH = 65536  # mini-batches looked at in one go
 PIECE = 4 << 20  # bytes copied in one go
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A success whose rows do not fit the file's schema: its items have failed after all."""
+
+    items: int
+    failure: Failure
 
 
 class Assembly:
@@ -55,7 +64,7 @@ class Assembly:
         self._declared: bytes | None = None
         self._fitting: set[int] = set()
         self._refusals: dict[int, list[Failure]] = {}
-        self._refused: list[int] = []
+        self._refused: list[Refused] = []
         self._failed = File(failed)
         self._output = File(output) if isinstance(format, Stream) else None
         self.frontier = 0
@@ -102,8 +111,8 @@ class Assembly:
             self._take(last)
         return True
 
-    def take_refused(self) -> list[int]:
-        """For each success refused since the last call, since it did not fit the file's schema, its items."""
+    def take_refused(self) -> list[Refused]:
+        """The successes refused since the last call."""
         refused, self._refused = self._refused, []
         return refused
 
@@ -168,8 +177,9 @@ class Assembly:
             self._fitting.add(schema)
 
     def _refuse(self, index: int, why: str) -> None:
-        self._refused.append(int(self._outcomes.table["succeeded"][index]))
-        self._refusals[index] = [Failure(Cause.WRONG_RETURN.name.lower(), why)]
+        failure = Failure(Cause.WRONG_RETURN.name.lower(), f"mini-batch {index}: {why}")
+        self._refused.append(Refused(int(self._outcomes.table["succeeded"][index]), failure))
+        self._refusals[index] = [failure]
         entry = self._outcomes.table[index]
         entry["row_bytes"], entry["failure_bytes"] = 0, max(1, entry["failure_bytes"])
 

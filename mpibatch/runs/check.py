@@ -8,12 +8,12 @@ A problem is what would stop a run before its end; a warning is what a run lives
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from mpibatch.config.schema import Input, InputType, Job
-from mpibatch.datasets import open_dataset
+from mpibatch.datasets import open_datasets
 from mpibatch.datasets.base import Dataset
 from mpibatch.errors import InputError, JobFileError
 from mpibatch.runs.plan import Plan
@@ -23,9 +23,12 @@ LOOKED_AT = 10_000  # files of an input that are looked at: on a network file sy
 
 @dataclass(frozen=True, slots=True)
 class CheckedInput:
-    """One input and its part of the plan; `first` is the global number of its first mini-batch."""
+    """One input and its part of the plan; `first` is the global number of its first mini-batch.
 
-    input: Input
+    input: None for the mini-batches of `mini_batch_count`
+    """
+
+    input: Input | None
     dataset: Dataset
     plan: Plan
     first: int
@@ -46,9 +49,9 @@ def check(job: Job, shown: str) -> Checked:
     warnings: list[str] = []
     inputs: list[CheckedInput] = []
     first = 0
-    for input in job.inputs:
+    for input in job.inputs or (None,):
         try:
-            dataset = open_dataset(input, job.config.mini_batch_size, job.config.partition_keys)
+            (dataset,) = open_datasets(replace(job, inputs=() if input is None else (input,)))
             plan = Plan.build([dataset], map)
         except InputError as error:
             problems.append(str(error))
@@ -67,7 +70,7 @@ def _look_at_files(job: Job, inputs: list[CheckedInput], problems: list[str], wa
     """Files that cannot be read would fail; more of them than are tolerated would abort the run."""
     bad = 0
     for checked in inputs:
-        if checked.input.type is not InputType.FILES:
+        if checked.input is None or checked.input.type is not InputType.FILES:
             continue
         complaints = []
         for path in islice(_files(checked), LOOKED_AT):

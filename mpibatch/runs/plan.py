@@ -64,7 +64,8 @@ class Plan:
     def read(path: Path) -> "Plan":
         """The plan of a run to go on with. Raises RunDirectoryError."""
         try:
-            table = pq.read_table(path)
+            with path.open("rb") as file:  # pyarrow opens no path that is not UTF-8
+                table = pq.read_table(file)
             metadata = table.schema.metadata or {}
             frozen = json.loads(metadata[FROZEN])
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
@@ -77,7 +78,8 @@ class Plan:
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         frozen = json.dumps([data.hex() for data in self.frozen]).encode()
         try:
-            with pq.ParquetWriter(temporary, SCHEMA.with_metadata({FROZEN: frozen}), compression="zstd") as writer:
+            schema = SCHEMA.with_metadata({FROZEN: frozen})
+            with temporary.open("wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
                 for chunk in self._chunks:
                     writer.write_batch(chunk)
             temporary.replace(path)

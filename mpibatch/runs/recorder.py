@@ -19,7 +19,7 @@ from mpibatch.datasets.base import Dataset
 from mpibatch.errors import MpibatchError, RunDirectoryError
 from mpibatch.output.base import Finalizer, Stream
 from mpibatch.runs.arrow import numbers, texts
-from mpibatch.runs.assembly import Assembly
+from mpibatch.runs.assembly import Assembly, Refused
 from mpibatch.runs.directory import RunDirectory, cannot_write
 from mpibatch.runs.history import History
 from mpibatch.runs.lease import Lease
@@ -65,10 +65,13 @@ class Recorder:
         """These mini-batches are to be run again: noted first, so that a resume of this resume knows."""
         self._log.append(RecordType.REOPENED, len(indices), indices.astype("<i8").tobytes())
 
-    def assemble(self) -> tuple[bool, list[int]]:
-        """Some more of the output: whether there is still more, and the items of each success that did not fit."""
+    def assemble(self) -> tuple[bool, list[Refused]]:
+        """Some more of the output: whether there is still more, and the successes that did not fit."""
         self._lease.check()
-        return self.assembly.advance(), self.assembly.take_refused()
+        more, refused = self.assembly.advance(), self.assembly.take_refused()
+        for one in refused:
+            self.note_failure(one.failure)
+        return more, refused
 
     def note(self, rank: int, records: NDArray[np.void], data: bytes) -> list[Failure]:
         """Every attempt, final or not: its event, and the failures of those that failed."""
@@ -160,7 +163,8 @@ def _make_columnar(path: Path, keep: bool) -> None:
     columns["cause"] = pa.DictionaryArray.from_arrays(numbers(records["cause"].astype(np.int8)), causes)
     temporary = path.with_name(f".events.{os.getpid()}")
     try:
-        pq.write_table(pa.table(columns), temporary)
+        with temporary.open("wb") as file:  # pyarrow opens no path that is not UTF-8
+            pq.write_table(pa.table(columns), file)
         temporary.replace(path.with_suffix(".parquet"))
     finally:
         temporary.unlink(missing_ok=True)

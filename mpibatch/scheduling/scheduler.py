@@ -210,9 +210,9 @@ class Scheduler:
             self._owner[waiting] = WAITING
             heapq.heappush(self._waiting, int(waiting))
         self._count(records[final])
-        timed = records[counts]
-        seconds = (timed["load"] + timed["run"] + timed["encode"]).astype(np.float64)
-        self.window.learn(float(seconds.sum()), len(timed), float(seconds.max(initial=0.0)))
+        seconds = (records["load"] + records["run"] + records["encode"]).astype(np.float64)
+        good = seconds[counts & (records["cause"] == Cause.SUCCEEDED)]  # those that fail at once say nothing of others
+        self.window.learn(float(good.sum()), len(good), float(seconds[counts].max(initial=0.0)))
         return np.asarray(final, dtype=np.bool_)
 
     def _judge_one(self, rank: int, record: np.void) -> bool:

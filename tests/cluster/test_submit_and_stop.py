@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import time
 from importlib.util import find_spec
@@ -168,6 +169,18 @@ def test_a_time_limit_that_is_too_short(cluster: Cluster, shared: Path) -> None:
     assert work.repeated() == 0  # each time what ran was let end
 
 
+def test_ranks_that_srun_starts_drain_and_are_requeued(cluster: Cluster, shared: Path, srun_mpi: str) -> None:
+    """The signal of the batch script passes through srun to the ranks, and their exit status back."""
+    work = write(shared, total=30, seconds=0.3)
+    job = submit(cluster, work, "--nodes", "3", "--prefix", f"srun {srun_mpi}")
+    wait_until("mini-batches to be done", lambda: begun(work, 8))
+    cluster.run(["scancel", "--batch", "--signal=USR1", str(job)])
+    wait_until("the job to leave", lambda: cluster.job_state(job) == "PENDING")
+    assert work.summary()["status"] == "stopped"
+    assert_completed(cluster, work, job, ranks=3)
+    assert work.repeated() == 0
+
+
 def test_the_node_of_rank_0_crashes(cluster: Cluster, shared: Path) -> None:
     """Slurm requeues the job; it goes on, on other nodes, from what the dead coordinator left."""
     work = write(shared, total=60, seconds=0.3)
@@ -187,3 +200,22 @@ def test_a_node_is_cut_off(cluster: Cluster, shared: Path) -> None:
     cluster.cut("n2")
     cluster.declare_down("n2")
     assert_completed(cluster, work, job, ranks=2)
+
+
+@pytest.mark.parametrize("accident", ["crash", "cut"])
+def test_the_ranks_go_on_on_the_nodes_that_are_left(cluster: Cluster, shared: Path, accident: str) -> None:
+    """A job that Slurm lets live without a node (--no-kill), by another mpirun on the nodes that are left.
+
+    Nobody tells mpirun of a node that is cut off: its rank falls silent.
+    """
+    work = write(shared, total=60, seconds=0.3, rank_timeout=5)
+    run = [*MPIBATCH, "run", str(work.job), "--run-dir", str(work.run_dir), "-n", "3", "--restarts", "3"]
+    log = shared / "log.txt"
+    job = cluster.sbatch("--no-kill", "-N3", f"--output={log}", "--wrap", shlex.join(run), cwd=shared)
+    wait_until("mini-batches to be done", lambda: begun(work, 20))
+    getattr(cluster, accident)("n3")
+    wait_until("the run to end", (work.run_dir / "summary.json").exists, timeout=90)
+    assert work.output() == work.expected
+    assert work.repeated() <= 2 * 3
+    cluster.declare_down("n3")  # sooner than Slurm would; only then the job can end
+    assert cluster.wait_job(job) == "COMPLETED", log.read_text()

@@ -108,9 +108,7 @@ def test_keys_must_be_text_and_text_must_be_storable() -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
-@given(
-    st.text(alphabet="ab:- \n\t[]{}&*!|>%@`'\"#?,0x_.1", max_size=60).map(str.encode) | st.binary(max_size=60)
-)
+@given(st.text(alphabet="ab:- \n\t[]{}&*!|>%@`'\"#?,0x_.1", max_size=60).map(str.encode) | st.binary(max_size=60))
 def test_no_content_makes_it_raise_anything_else(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "job.yaml").write_bytes(content)
     with contextlib.suppress(JobFileError):

@@ -141,9 +141,7 @@ def test_tsv_is_tab_separated_unless_told(load: Load) -> None:
     assert delimiter(delimiter=",") == ","
 
 
-def test_relative_paths_are_relative_to_the_job_file(
-    folder: Path, load: Load, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_relative_paths_are_relative_to_the_job_file(folder: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = load()
     monkeypatch.chdir(folder.parent)
     assert load_job(f"{folder.name}/job.yaml") == expected

@@ -38,9 +38,7 @@ CONFIGS = builds(
 JOBS = builds(Job, parameters=st.dictionaries(TEXT, SCALARS, max_size=3), config=CONFIGS)
 
 
-@settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(JOBS)
 def test_every_job_is_read_back_as_it_was(job: Job) -> None:
     text = to_json(job)
@@ -49,9 +47,7 @@ def test_every_job_is_read_back_as_it_was(job: Job) -> None:
     assert text.isascii()
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{}", "[]", "null", "3", '{"name": 1}', '{"nonsense": 1}', "[" * 100000, "\x1b"]
-)
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", "3", '{"name": 1}', '{"nonsense": 1}', "[" * 100000, "\x1b"])
 def test_a_damaged_record_is_told_as_such(text: str) -> None:
     with pytest.raises(RunDirectoryError, match="record of the job cannot be read"):
         from_json(text)
@@ -59,8 +55,6 @@ def test_a_damaged_record_is_told_as_such(text: str) -> None:
 
 @pytest.mark.parametrize("module", ["serialize", "script", "schema", "units", "template"])
 def test_light_modules_import_neither_pydantic_nor_yaml(module: str) -> None:
-    code = (
-        f"import sys, mpibatch.config.{module}; print({{'pydantic', 'yaml', 'numpy'}} & sys.modules.keys())"
-    )
+    code = f"import sys, mpibatch.config.{module}; print({{'pydantic', 'yaml', 'numpy'}} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -27,9 +27,7 @@ def test_the_new_job_is_sound_and_its_script_runs(tmp_path: Path, monkeypatch: p
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
-@given(
-    st.from_regex(r"[a-z]([-a-z0-9]{1,30}[a-z0-9])", fullmatch=True) | st.sampled_from(["yes", "off", "null"])
-)
+@given(st.from_regex(r"[a-z]([-a-z0-9]{1,30}[a-z0-9])", fullmatch=True) | st.sampled_from(["yes", "off", "null"]))
 def test_every_valid_name_gives_a_sound_job(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     """`name: off` would be false in YAML."""
     folder = tmp_path_factory.mktemp("job")
@@ -37,9 +35,7 @@ def test_every_valid_name_gives_a_sound_job(tmp_path_factory: pytest.TempPathFac
     assert load_job(folder / "job.yaml").name == name
 
 
-@pytest.mark.parametrize(
-    "name", ["ab", "A-b", "1ab", "ab-", "a" * 33, "a/b", "../x", "abc\n", "", "a b", "äbc"]
-)
+@pytest.mark.parametrize("name", ["ab", "A-b", "1ab", "ab-", "a" * 33, "a/b", "../x", "abc\n", "", "a b", "äbc"])
 def test_bad_names_are_refused_and_nothing_is_written(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="no name for a job"):
         write_template(tmp_path / "new", name)

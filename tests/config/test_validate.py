@@ -29,9 +29,7 @@ def test_all_problems_are_told_at_once(problems: Problems) -> None:
     text = "\n".join(found)
     assert len(found) == 8
     assert f"{CONFIG}.run_max_try is 0; it must be a whole number from 1 to 255" in text
-    assert (
-        f"{CONFIG}.mini_batch_sise is unknown; did you mean mini_batch_size? Valid here: source_dir" in text
-    )
+    assert f"{CONFIG}.mini_batch_sise is unknown; did you mean mini_batch_size? Valid here: source_dir" in text
     assert f'{CONFIG}.mini_batch_size is "5 bananas"; it must be a positive number of files' in text
     assert "did you mean score.py?" in text
     assert 'side_inputs.model is "nope.bin", but there is no' in text
@@ -233,9 +231,7 @@ def test_hostile_text_reaches_no_terminal(problems: Problems) -> None:
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.dates()
-REFERENCES = st.sampled_from(
-    ["${{ parameters.a }}", "${{ side_inputs.m }}", "${{", "auto", "files", "node", "a.csv"]
-)
+REFERENCES = st.sampled_from(["${{ parameters.a }}", "${{ side_inputs.m }}", "${{", "auto", "files", "node", "a.csv"])
 KEYS = st.sampled_from([*ConfigFields.__annotations__, "path", "type", "stage", "delimiter", "a"]) | SCALARS
 TREES = st.recursive(
     SCALARS | REFERENCES,

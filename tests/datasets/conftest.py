@@ -45,9 +45,7 @@ def run(
 
 @pytest.fixture
 def batches() -> Batches:
-    def load(
-        spec: Input, size: int | None = None, unit: Unit = Unit.BYTES, keys: tuple[str, ...] = ()
-    ) -> list[Any]:
+    def load(spec: Input, size: int | None = None, unit: Unit = Unit.BYTES, keys: tuple[str, ...] = ()) -> list[Any]:
         values = [value for _, value in run(spec, size, unit, keys)]
         for value in values:
             if isinstance(value, LoadError):

@@ -155,9 +155,7 @@ def test_types_are_settled_for_all(tmp_path: Path, batches: Batches) -> None:
     assert parts[0]["none"].tolist() == [""]
 
 
-def test_types_of_a_sample_do_not_give_way(
-    tmp_path: Path, outcomes: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_types_of_a_sample_do_not_give_way(tmp_path: Path, outcomes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What no sample showed fails in its mini-batch only, and says how to declare the column."""
     monkeypatch.setattr(lines, "SAMPLE_ALL", 100)
     monkeypatch.setattr(lines, "SAMPLES", 2)
@@ -225,9 +223,7 @@ def test_several_files(tmp_path: Path, batches: Batches, outcomes: Any) -> None:
         (b"\xff\xfea\0,\0b\0\n\0\x00\xd8\n\0", {"encoding": "utf-16"}, "utf-16-le"),
     ],
 )
-def test_bad_files_fail_alone(
-    tmp_path: Path, outcomes: Any, data: bytes, options: dict[str, Any], reason: str
-) -> None:
+def test_bad_files_fail_alone(tmp_path: Path, outcomes: Any, data: bytes, options: dict[str, Any], reason: str) -> None:
     """The mini-batch of the fault fails with file, bytes and reason; the good file is read."""
     encoding = options.get("encoding", "utf-8")
     file_of(tmp_path, "a,b\n7,8\n".encode(encoding), "good.csv")

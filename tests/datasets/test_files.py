@@ -97,9 +97,7 @@ def test_manifest_of_any_names(tmp_path_factory: pytest.TempPathFactory, names: 
     manifest = tmp_path_factory.mktemp("manifest") / "paths.nul"
     manifest.write_bytes(b"\0".join(names))
     folder = os.fsencode(manifest.parent)
-    assert [os.fsencode(path) for path in found(manifest=manifest)] == [
-        folder + b"/" + name for name in names
-    ]
+    assert [os.fsencode(path) for path in found(manifest=manifest)] == [folder + b"/" + name for name in names]
 
 
 def test_manifest_lines(tmp_path: Path) -> None:
@@ -124,9 +122,7 @@ def test_nothing_there(tmp_path: Path, pattern: str) -> None:
     assert "input 'x'" in message
     assert repr(path) in message
     assert "relative to the job file" in message
-    assert (
-        pattern == "empty" or repr(str(tmp_path / "empty" if pattern == "empty/*" else tmp_path)) in message
-    )
+    assert pattern == "empty" or repr(str(tmp_path / "empty" if pattern == "empty/*" else tmp_path)) in message
 
 
 def test_manifest_that_lists_nothing(tmp_path: Path) -> None:

@@ -31,9 +31,7 @@ def write(path: Path, rows: int, chunk: int | None = None) -> dict[str, Any]:
     }
     with h5py.File(path, "w") as file:
         for name, array in arrays.items():
-            file.create_dataset(
-                name, data=array, chunks=(chunk, 3, 2) if chunk and name == "images" else None
-            )
+            file.create_dataset(name, data=array, chunks=(chunk, 3, 2) if chunk and name == "images" else None)
         file.attrs["title"] = "x"
         file["scalar"] = 3.0
     return arrays
@@ -45,9 +43,7 @@ def write(path: Path, rows: int, chunk: int | None = None) -> dict[str, Any]:
     chunk=st.one_of(st.none(), st.integers(1, 50)),
     size=st.one_of(st.none(), st.integers(1, 60)),
 )
-def test_slices_are_the_whole(
-    tmp_path: Path, batches: Batches, rows: int, chunk: int | None, size: int | None
-) -> None:
+def test_slices_are_the_whole(tmp_path: Path, batches: Batches, rows: int, chunk: int | None, size: int | None) -> None:
     """Any sizes of rows, chunks and mini-batches; nested groups, strings, datasets without chunks."""
     path = tmp_path / "data.h5"
     chunk = min(chunk, rows) if chunk else None

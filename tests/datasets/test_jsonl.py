@@ -26,9 +26,7 @@ texts = st.text(st.sampled_from('ab"\n\r\u2028 \u20ac\U0001f600\\'), max_size=5)
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
-    rows=st.lists(
-        st.tuples(st.integers(-5, 5), st.floats(-9, 9), texts, st.lists(st.integers(0, 3))), min_size=1
-    ),
+    rows=st.lists(st.tuples(st.integers(-5, 5), st.floats(-9, 9), texts, st.lists(st.integers(0, 3))), min_size=1),
     step=st.integers(1, 90),
     end=st.sampled_from(["\n", "\r\n", "\n\n"]),
     final=st.booleans(),
@@ -53,9 +51,7 @@ def test_slices_are_the_whole(
     path.write_bytes((text + (end if final else "")).encode("utf-8-sig" if mark else "utf-8"))
     parts: list[pd.DataFrame] = batches(spec_of(path), step)
     together = pd.concat(parts, ignore_index=True)
-    assert [tuple(row) for row in together[["number", "real", "text"]].to_numpy()] == [
-        row[:3] for row in rows
-    ]
+    assert [tuple(row) for row in together[["number", "real", "text"]].to_numpy()] == [row[:3] for row in rows]
     assert [list(value) for value in together["list"]] == [row[3] for row in rows]
     assert all(part.dtypes.equals(together.dtypes) and len(part) for part in parts)
     assert together["number"].dtype == "int64"

@@ -22,9 +22,7 @@ Outcomes = Callable[..., list[tuple[Any, Any]]]
 
 def files(folder: Path, pattern: str, keys: tuple[str, ...], outcomes: Outcomes) -> dict[str, list[str]]:
     results = outcomes(Input("x", InputType.FILES, (str(folder / pattern),)), None, keys=keys)
-    return {
-        piece.key: [Path(path).relative_to(folder).as_posix() for path in value] for piece, value in results
-    }
+    return {piece.key: [Path(path).relative_to(folder).as_posix() for path in value] for piece, value in results}
 
 
 def make(folder: Path, *names: str) -> None:
@@ -35,9 +33,7 @@ def make(folder: Path, *names: str) -> None:
 
 def test_files_by_folders(tmp_path: Path, outcomes: Outcomes) -> None:
     """Keys in any order, more keys named than used, combinations sorted bytewise."""
-    make(
-        tmp_path, "ann/rock/1.wav", "ann/jazz/2.wav", "bob/rock/3.wav", "bob/rock/no.mp3", "\u00e9/jazz/4.wav"
-    )
+    make(tmp_path, "ann/rock/1.wav", "ann/jazz/2.wav", "bob/rock/3.wav", "bob/rock/no.mp3", "\u00e9/jazz/4.wav")
     pattern = "{user}/{genre}/*.wav"
     assert files(tmp_path, pattern, ("genre", "user"), outcomes) == {
         '{"genre": "jazz", "user": "ann"}': ["ann/jazz/2.wav"],
@@ -75,9 +71,7 @@ def test_files_that_cannot_be_partitioned(tmp_path: Path) -> None:
 
 
 rows = st.lists(
-    st.tuples(
-        st.sampled_from(["x", "y", "\u20ac,\n", ""]), st.none() | st.integers(-2, 2), st.integers(0, 99)
-    ),
+    st.tuples(st.sampled_from(["x", "y", "\u20ac,\n", ""]), st.none() | st.integers(-2, 2), st.integers(0, 99)),
     min_size=1,
     max_size=30,
 )
@@ -116,9 +110,7 @@ def test_tables(
     for name, level, value in rows:
         groups.setdefault((level, name), []).append(value)
     order = sorted(groups, key=lambda key: (key[0] is None, key[0] or 0, key[1]))
-    assert [json.loads(piece.key) for piece, _ in results] == [
-        {"level": level, "name": name} for level, name in order
-    ]
+    assert [json.loads(piece.key) for piece, _ in results] == [{"level": level, "name": name} for level, name in order]
     for (_, value), key in zip(results, order, strict=True):
         assert value["value"].tolist() == groups[key]
         assert set(value["name"]) == {key[1]}

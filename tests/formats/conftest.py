@@ -48,7 +48,7 @@ class JobFolder:
         """Runs score.py over `inputs`. more: keys of the job file beside inputs and parallel_run_config."""
         job = {
             "name": "formats",
-            "inputs": inputs,
+            **({"inputs": inputs} if inputs else {}),
             "parallel_run_config": {"entry_script": "score.py", "coordinator_works": True, **config},
             **(more or {}),
         }
@@ -67,9 +67,11 @@ class JobFolder:
         summary = json.loads((directory / "summary.json").read_text())
         return Ended(done.returncode, done.stdout, directory.resolve(), summary)
 
-    def run_through(self, ranks: int, inputs: dict[str, Any], **config: Any) -> Ended:
+    def run_through(
+        self, ranks: int, inputs: dict[str, Any], *, more: dict[str, Any] | None = None, **config: Any
+    ) -> Ended:
         """The same, of a job that is to succeed."""
-        ended = self.run(ranks, inputs, **config)
+        ended = self.run(ranks, inputs, more=more, **config)
         assert ended.status == ExitStatus.COMPLETE, ended.said
         assert ended.summary["mini_batches"]["remaining"] == 0
         return ended

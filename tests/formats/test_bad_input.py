@@ -92,9 +92,7 @@ def test_tables_without_rows_complete_with_an_empty_output(folder: JobFolder) ->
     pd.DataFrame({"a": []}).to_parquet(folder.path / "t.parquet")
     folder.script(COUNT)
     for kind, suffix in (("csv", ".csv"), ("jsonl", ".jsonl"), ("parquet", ".parquet"), ("csv", ".txt")):
-        ended = folder.run_through(
-            2, {"t": {"type": kind, "path": f"t.{kind}"}}, append_row_file_name=f"out{suffix}"
-        )
+        ended = folder.run_through(2, {"t": {"type": kind, "path": f"t.{kind}"}}, append_row_file_name=f"out{suffix}")
         assert ended.summary["items"] == {"total": 0, "succeeded": 0, "failed": 0, "estimated": 0}
         output = Path(ended.summary["output"])
         assert not (len(pd.read_parquet(output)) if suffix == ".parquet" else output.stat().st_size)

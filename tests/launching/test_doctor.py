@@ -100,5 +100,5 @@ def test_slurm_that_does_not_answer_is_no_hindrance(mpich: Mpi, tmp_path: Path) 
 
 
 def test_a_rank_is_told_that_it_is_one(mpich: Mpi) -> None:
-    env = {**PLAIN, "OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}
-    assert "by Open MPI, as rank 1 of 2" in found(examine(env, try_it=False), "started").text
+    env = {**PLAIN, "MPI_LOCALRANKID": "1", "PMI_RANK": "1", "PMI_SIZE": "2"}
+    assert "by MPICH, as rank 1 of 2" in found(examine(env, try_it=False), "started").text

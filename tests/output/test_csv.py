@@ -82,9 +82,7 @@ def test_strings_read_back(returned: list[str]) -> None:
 
 @given(
     st.lists(
-        st.tuples(
-            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), st.integers(-9, 9)
-        ),
+        st.tuples(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), st.integers(-9, 9)),
         min_size=1,
     )
 )

@@ -88,9 +88,7 @@ def test_round_trip(tmp_path: Path) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.lists(st.none() | st.integers(-9, 9) | st.floats(-9, 9)), max_size=6), st.integers(1, 10))
-def test_schemas_widen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: list[list[Any]], group: int
-) -> None:
+def test_schemas_widen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: list[list[Any]], group: int) -> None:
     """Null to any type, integers to floats, wherever the wider one comes; row groups of any size."""
     monkeypatch.setattr(parquet, "ROW_GROUP", group)
     path = written(tmp_path, *batches)

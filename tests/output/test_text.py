@@ -85,9 +85,7 @@ def test_join_is_concatenation() -> None:
     assert TEXT.join(parts) == TEXT.encode(["a", "b", "c"])
 
 
-@pytest.mark.parametrize(
-    "returned", [["a", "b"], np.zeros((2, 3)), pd.DataFrame({"a": [1, 2]}), pd.Series([1, 2])]
-)
+@pytest.mark.parametrize("returned", [["a", "b"], np.zeros((2, 3)), pd.DataFrame({"a": [1, 2]}), pd.Series([1, 2])])
 def test_summary_only_counts(returned: Any) -> None:
     """Rows are counted, so that short returns show, and nothing is kept."""
     encoded = ALL[-1].encode(returned)

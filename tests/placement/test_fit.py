@@ -35,6 +35,18 @@ def test_what_fits(library: str, env: dict[str, str], mend: str | None) -> None:
     assert mend is None or (told is not None and mend in told and "started 6 processes" in told)
 
 
+def test_mpich_under_the_mpirun_of_open_mpi_is_refused() -> None:
+    """Told before MPI_Init, which would end the process in words that help nobody. One built with PMIx may fit."""
+    launcher = launched_by({"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "3"})
+    assert launcher is not None
+    told = misfit(WHEEL, launcher, {})
+    assert told is not None
+    assert "Open MPI started 3 processes" in told
+    assert "Use the mpirun that belongs to this MPI." in told
+    assert misfit(BUILT_WITH_PMIX, launcher, {}) is None
+    assert misfit(OPEN_MPI, launcher, {}) is None
+
+
 def test_singletons_are_told_which_launcher_is_theirs() -> None:
     by_srun, by_mpirun = launched_by(STEP), launched_by({"MPI_LOCALRANKID": "0", "PMI_RANK": "0", "PMI_SIZE": "2"})
     assert by_srun is not None

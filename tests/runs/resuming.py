@@ -135,8 +135,8 @@ class Unattended:
     def assemble(self, recorder: Recorder, scheduler: Scheduler, more: bool) -> None:
         while True:
             left, refused = recorder.assemble()
-            for items in refused:
-                scheduler.reject(items)
+            for one in refused:
+                scheduler.reject(one.items)
             if not (left and more):
                 return
 

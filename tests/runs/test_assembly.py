@@ -90,7 +90,7 @@ class Run:
         """Output, failed items, and the items of each success that was refused."""
         while self.recorder.assembly.advance():
             pass
-        refused = self.recorder.assembly.take_refused()
+        refused = [one.items for one in self.recorder.assembly.take_refused()]
         self.recorder.assembly.finish()
         self.recorder.close(keep=True)
         self.lease.release()

@@ -3,7 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpibatch.scheduling.scheduler import Policy, Scheduler
+from mpibatch.scheduling.thresholds import Limits
 from mpibatch.scheduling.window import IN_FLIGHT_SECONDS, LONG_RUNNING, LONGEST_WINDOW, Window
+from tests.scheduling.attempts import failed, records
 
 seconds = st.floats(0, 1e5)
 
@@ -56,3 +59,13 @@ def test_it_follows_a_change_of_pace() -> None:
     for _ in range(200):
         window.learn(1.0, 1)
     assert window.size(10**6, 4) == LONG_RUNNING
+
+
+def test_what_fails_at_once_does_not_count_as_short() -> None:
+    """Else a worker would be given many long mini-batches on the strength of a few that failed, and retries behind."""
+    scheduler = Scheduler(1000, Policy(limits=Limits(-1)))
+    scheduler.begin()
+    scheduler.joined(0)
+    for _ in range(50):
+        scheduler.attempts(0, records([failed(index) for index in scheduler.held_by(0)]))
+        assert len(scheduler.held_by(0)) <= LONG_RUNNING
