@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from mpibatch.config.schema import Job
-from mpibatch.errors import TOLD, ExitStatus, MpibatchError, UsageError
+from mpibatch.errors import TOLD, ExitStatus, MpibatchError, StoppedEarly, UsageError
 from mpibatch.execution import staging
 from mpibatch.execution.furnish import Seat, staging_folder, starter
 from mpibatch.execution.guardian import PR_SET_CHILD_SUBREAPER, prctl
@@ -57,6 +57,8 @@ def run_rank(opening: Opening, env: Mapping[str, str]) -> ExitStatus:
     except MpibatchError as error:
         if launcher is None or launcher.rank == 0:  # the others would say the same
             print(f"mpibatch: {error}", file=sys.stderr, flush=True)
+        if isinstance(error, StoppedEarly):
+            os._exit(error.status)  # MPI_Finalize would wait for the dead
         return error.status
     if launcher is not None:
         end_with_parent()

@@ -90,14 +90,17 @@ class MpiTransport:
 
     With ULFM (`mpirun --with-ft ulfm` of Open MPI 5) a call that meets a dead rank raises; the failure is then
     acknowledged, after which receiving from any source works again. See "User-Level Failure Mitigation" in MPI 5's
-    annex of extensions, and Open MPI's documentation of it.
+    annex of extensions, and Open MPI's documentation of it. Raises StoppedEarly where that is so at once.
     """
 
     def __init__(self, world: "MPI.Comm") -> None:
         from mpi4py import MPI
 
         self._mpi = MPI
-        self._comm = world.Dup()
+        try:
+            self._comm = world.Dup()
+        except MPI.Exception as error:  # mostly of class ERR_PROC_FAILED
+            raise StoppedEarly(f"a rank was lost while MPI started ({error})") from error
         self._comm.Set_errhandler(MPI.ERRORS_RETURN)  # mpi4py makes exceptions of what is returned
         self.rank = self._comm.Get_rank()
         self.size = self._comm.Get_size()
