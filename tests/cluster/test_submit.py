@@ -1,9 +1,5 @@
-"""`submit` and `follow` on a real Slurm, with a stand-in for the program: what sbatch makes of the script.
+"""What sbatch makes of a submission's options and script, with a stand-in for python that notes its words."""
 
-The stand-in takes the place of python: it notes its words and signals in its run directory, and ends as told.
-"""
-
-import json
 import shlex
 import time
 from collections.abc import Callable
@@ -12,23 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from mpibatch.errors import ExitStatus, UsageError
 from mpibatch.launching.batch_script import Submission, render
-from mpibatch.launching.slurm import concern, follow, submit
+from mpibatch.launching.slurm import submit
+from mpibatch.placement.allocation import allocation_end
 from tests.cluster.slurm import Cluster, wait_until
 
 PROGRAM = """#!/bin/bash
-run=${{7}}
-note() {{ echo "$1" >>"$run/seen"; }}
-trap 'note drained; exit 75' USR1 TERM
-note "start ${{SLURM_RESTART_COUNT:-0}} on $(hostname)"
-printf '%s\\n' "$@" >"$run/words"
-{then}
-"""
-LINGER = "while :; do sleep 0.1; done"
-STOP_ONCE = """\
-[ -n "$SLURM_RESTART_COUNT" ] || exit 75
-echo '{{"status": "completed"}}' >"$run/summary.json"
+printf '%s\\n' "$@" >"$7/words"
 """
 HOSTILE = "50%j $(touch pwned) `touch pwned` a'b\"c ; touch pwned #"
 
@@ -37,11 +23,9 @@ Make = Callable[..., Submission]
 
 @pytest.fixture
 def make(shared: Path) -> Make:
-    """A submission whose program does as told."""
-
-    def made(then: str = "true", run_dir: Path = shared / "run", **changes: object) -> Submission:
+    def made(run_dir: Path = shared / "run", **changes: object) -> Submission:
         program = shared / "program"
-        program.write_text(PROGRAM.format(then=then.format()))
+        program.write_text(PROGRAM)
         program.chmod(0o755)
         plain = Submission(
             job_file=str(shared / "job.yaml"),
@@ -52,11 +36,6 @@ def make(shared: Path) -> Make:
         return replace(plain, **changes)  # type: ignore[arg-type]
 
     return made
-
-
-def seen(submission: Submission) -> list[str]:
-    path = Path(submission.run_dir) / "seen"
-    return path.read_text().splitlines() if path.exists() else []
 
 
 def log(submission: Submission, job: int) -> str:
@@ -77,7 +56,6 @@ def test_options_arrive(cluster: Cluster, make: Make) -> None:
         "Requeue": "1",
     }
     assert {field: cluster.job_field(job, field) for field in expected} == expected
-    assert seen(asked) == ["start 0 on n1"]
 
 
 @pytest.mark.parametrize("way", ["submit", "by hand"])
@@ -113,40 +91,10 @@ def test_a_variable_of_the_users_shell_does_not_win(cluster: Cluster, make: Make
     assert cluster.job_field(job, "Requeue") == "1"
 
 
-def test_what_sbatch_says_is_passed_on(cluster: Cluster, make: Make, shared: Path) -> None:
-    with pytest.raises(UsageError, match=r"(?s)sbatch refused the job.*invalid partition specified: x; touch pwned"):
-        submit(make(partition="x; touch pwned"), cluster.call)
-    assert not (shared / "run").exists()
-
-
-def test_more_nodes_than_there_are(cluster: Cluster, make: Make) -> None:
-    job = submit(make(nodes=9), cluster.call)
-    told = concern(job, cluster.call)
-    assert told is not None
-    assert "PartitionConfig" in told
-
-
-def test_a_run_that_stopped_is_requeued_and_followed_to_its_end(cluster: Cluster, make: Make) -> None:
-    asked = make(STOP_ONCE)
-    job = submit(asked, cluster.call)
-    states: list[str] = []
-    ended = follow(job, Path(asked.run_dir), report=states.append, call=cluster.call, poll=0.2)
-    assert ended is ExitStatus.COMPLETE
-    assert json.loads((Path(asked.run_dir) / "summary.json").read_text()) == {"status": "completed"}
-    assert [line.split()[1] for line in seen(asked)] == ["0", "1"]
-    assert states[-1] == f"job {job} is completed"
-    assert cluster.job_field(job, "Restarts") == "1"
-
-
-def test_a_cancelled_job_drains_and_stays_away(cluster: Cluster, make: Make) -> None:
-    asked = make(LINGER)
-    job = submit(asked, cluster.call)
-    wait_until("the program to start", lambda: seen(asked) != [])
-    cluster.run(["scancel", str(job)])
-    ended = follow(job, Path(asked.run_dir), report=lambda _: None, call=cluster.call, poll=0.2)
-    assert ended is ExitStatus.STOPPED
-    # Slurm sends TERM to all processes of the job, so the program hears of it twice
-    wait_until("the program to drain", lambda: "drained" in seen(asked))
-    time.sleep(2)
-    assert cluster.job_state(job) == "CANCELLED"
-    assert cluster.job_field(job, "Restarts") == "0"
+def test_the_end_of_an_allocation(cluster: Cluster) -> None:
+    """What a run asks so as to stop in time."""
+    job = cluster.sbatch("--time=2", "--wrap=sleep 60")
+    wait_until("the job to run", lambda: cluster.job_state(job) == "RUNNING")
+    end = allocation_end({"SLURM_JOB_ID": str(job)}, cluster.call)
+    assert end is not None
+    assert 100 < end - time.time() <= 120

@@ -14,6 +14,8 @@ from mpibatch.errors import ExitStatus
 from tests.cluster.slurm import REPOSITORY, Cluster, wait_until
 from tests.cluster.work import MPIBATCH, Work, submit, write
 
+pytestmark = pytest.mark.timeout(300)  # each waits for Slurm, some for minutes
+
 HOSTILE = "50%j $(touch pwned) `touch pwned` a'b\"c ; touch pwned #"
 
 
@@ -26,17 +28,18 @@ def assert_no_job(cluster: Cluster) -> None:
     assert cluster.run(["squeue", "--noheader"]).stdout == ""
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(find_spec("tensorflow") is None, reason="the digits need TensorFlow")
 def test_digits_on_three_nodes(cluster: Cluster, shared: Path) -> None:
     """The bytes of one rank, from three nodes; --wait tells how it goes and ends with the run's status."""
     job = str(REPOSITORY / "jobs" / "digits" / "job.yaml")
     command = [*MPIBATCH, "submit", job, "--nodes", "3", "--run-dir", str(shared / "three"), "--wait"]
-    said = cluster.run(command, timeout=150).stdout.splitlines()
+    said = cluster.run(command, timeout=300).stdout.splitlines()
     assert re.fullmatch(r"job \d+", said[0])
     assert said[1] == f"run directory {shared / 'three'}"
     assert said[-1] == f"{said[0]} is completed"
     assert any(re.fullmatch(r"(\d+) of \1 mini-batches done", line) for line in said)
-    cluster.run([*MPIBATCH, "run", job, "-n", "1", "--run-dir", str(shared / "one")], timeout=120)
+    cluster.run([*MPIBATCH, "run", job, "-n", "1", "--run-dir", str(shared / "one")], timeout=300)
     one, three = (shared / name / "outputs" / "parallel_run_step.txt" for name in ("one", "three"))
     assert three.read_bytes() == one.read_bytes()
     hosts = {rank["host"] for rank in json.loads((shared / "three" / "run.json").read_text())["ranks"]}
@@ -112,8 +115,9 @@ def test_hostile_words(cluster: Cluster, shared: Path) -> None:
     assert cluster.srun("-N3", "sh", "-c", "ls -d pwned ~/pwned /tmp/pwned", check=False).stdout == ""
 
 
-def begun(work: Work, number: int) -> bool:
-    return len(work.attempts()) >= number
+def wait_for(work: Work, number: int) -> None:
+    """Until so many run() have been begun."""
+    wait_until(f"{number} mini-batches to be begun", lambda: len(work.attempts()) >= number, timeout=60)
 
 
 def assert_completed(cluster: Cluster, work: Work, job: int, ranks: int) -> None:
@@ -132,7 +136,7 @@ def test_a_cancelled_job_drains_and_stays_away(cluster: Cluster, shared: Path, n
     """
     work = write(shared, total=24, seconds=0.5, process_count_per_node=2)
     job = submit(cluster, work, "--nodes", nodes)
-    wait_until("mini-batches to be done", lambda: begun(work, 8))
+    wait_for(work, 8)
     cluster.run(["scancel", *way, str(job)])
     assert cluster.wait_job(job) in ("CANCELLED", "FAILED")
     wait_until("the run to end", (work.run_dir / "summary.json").exists)
@@ -148,7 +152,7 @@ def test_a_cancelled_job_drains_and_stays_away(cluster: Cluster, shared: Path, n
 def test_a_cancelled_job_of_two_nodes_loses_only_what_ran(cluster: Cluster, shared: Path) -> None:
     work = write(shared, total=24, seconds=0.5)
     job = submit(cluster, work, "--nodes", "2")
-    wait_until("mini-batches to be done", lambda: begun(work, 8))
+    wait_for(work, 8)
     cluster.run(["scancel", str(job)])
     assert cluster.wait_job(job) == "CANCELLED"
     time.sleep(1)  # the shell of the job has gone, the ranks are going
@@ -159,9 +163,9 @@ def test_a_cancelled_job_of_two_nodes_loses_only_what_ran(cluster: Cluster, shar
 
 def test_a_time_limit_that_is_too_short(cluster: Cluster, shared: Path) -> None:
     """The run stops before the limit, with 75, is requeued, and is complete after a second allocation."""
-    work = write(shared, total=300, seconds=0.4)
+    work = write(shared, total=260, seconds=0.4)
     job = submit(cluster, work, "--nodes", "2", "--time", "1")
-    wait_until("the first allocation to end", lambda: cluster.job_state(job) == "PENDING" and begun(work, 1), 70)
+    wait_until("the first allocation to end", lambda: cluster.job_field(job, "Restarts") == "1", 90)
     first = work.summary()
     assert first["status"] == "stopped"
     assert work.repeated() < 0  # there is work left
@@ -173,7 +177,7 @@ def test_ranks_that_srun_starts_drain_and_are_requeued(cluster: Cluster, shared:
     """The signal of the batch script passes through srun to the ranks, and their exit status back."""
     work = write(shared, total=30, seconds=0.3)
     job = submit(cluster, work, "--nodes", "3", "--prefix", f"srun {srun_mpi}")
-    wait_until("mini-batches to be done", lambda: begun(work, 8))
+    wait_for(work, 8)
     cluster.run(["scancel", "--batch", "--signal=USR1", str(job)])
     wait_until("the job to leave", lambda: cluster.job_state(job) == "PENDING")
     assert work.summary()["status"] == "stopped"
@@ -185,7 +189,7 @@ def test_the_node_of_rank_0_crashes(cluster: Cluster, shared: Path) -> None:
     """Slurm requeues the job; it goes on, on other nodes, from what the dead coordinator left."""
     work = write(shared, total=60, seconds=0.3)
     job = submit(cluster, work, "--nodes", "2")
-    wait_until("mini-batches to be done", lambda: begun(work, 20))
+    wait_for(work, 20)
     cluster.crash("n1")
     cluster.declare_down("n1")
     assert_completed(cluster, work, job, ranks=2)
@@ -196,7 +200,7 @@ def test_a_node_is_cut_off(cluster: Cluster, shared: Path) -> None:
     """It lives on and is heard of by nobody: what it runs must not come twice into the output."""
     work = write(shared, total=60, seconds=0.3, rank_timeout=5)
     job = submit(cluster, work, "--nodes", "2")
-    wait_until("mini-batches to be done", lambda: begun(work, 20))
+    wait_for(work, 20)
     cluster.cut("n2")
     cluster.declare_down("n2")
     assert_completed(cluster, work, job, ranks=2)
@@ -212,7 +216,7 @@ def test_the_ranks_go_on_on_the_nodes_that_are_left(cluster: Cluster, shared: Pa
     run = [*MPIBATCH, "run", str(work.job), "--run-dir", str(work.run_dir), "-n", "3", "--restarts", "3"]
     log = shared / "log.txt"
     job = cluster.sbatch("--no-kill", "-N3", f"--output={log}", "--wrap", shlex.join(run), cwd=shared)
-    wait_until("mini-batches to be done", lambda: begun(work, 20))
+    wait_for(work, 20)
     getattr(cluster, accident)("n3")
     wait_until("the run to end", (work.run_dir / "summary.json").exists, timeout=90)
     assert work.output() == work.expected
