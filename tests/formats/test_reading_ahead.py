@@ -59,8 +59,8 @@ def test_copies_of_remote_files_go_with_their_executor(folder: JobFolder) -> Non
         "    return [open(path).read() for path in mini_batch]\n"
     )
     files = {"f": {"type": "files", "path": f"local://{folder.path}/data/*"}}
-    settings = {"mini_batch_size": 1, "error_threshold": 1, "environment_variables": {"TMPDIR": str(temporary)}}
-    ended = folder.run(2, files, **settings)
+    variables = {"TMPDIR": str(temporary)}
+    ended = folder.run(2, files, mini_batch_size=1, error_threshold=1, environment_variables=variables)
     assert ended.status == ExitStatus.COMPLETE, ended.said
     assert ended.output == b"a\nb\nd\ne\nf\n"
     assert not list(temporary.iterdir())
