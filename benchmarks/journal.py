@@ -94,8 +94,9 @@ def through_rank_0(folder: Path, megabytes: int, size: int, ordered: bool) -> fl
     """MB/s into the log, and from it into the output, fsync included."""
     directory = create_at(folder / f"run-{time.monotonic_ns()}")
     count = megabytes * 1_000_000 // size
-    paths = tuple(f"/data/{number}" for number in range(count))
-    datasets = [open_dataset(Input("files", InputType.FILES, paths), Size(1, Unit.ITEMS), ())]
+    manifest = folder / "paths.txt"  # a manifest's paths need not exist
+    manifest.write_text("".join(f"/data/{number}\n" for number in range(count)))
+    datasets = [open_dataset(Input("files", InputType.FILES, manifest=str(manifest)), Size(1, Unit.ITEMS), ())]
     history = History.none(Plan.build(datasets, map))
     lease = acquire(directory)
     writer = open_writer("out.txt", RowFormat())

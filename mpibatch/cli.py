@@ -111,6 +111,7 @@ def start(opening: "Callable[[], Opened]", ranks: int | None, restarts: int) -> 
 
     launcher = launched_by(os.environ)
     if launcher is not None:
+        import mpibatch.mpi.lifeline  # noqa: F401  # first: it takes note of the parent
         from mpibatch.mpi.session import run_rank
 
         size = launcher.size

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+import mpibatch.mpi.lifeline  # noqa: F401  # first: it takes note of the parent
 from mpibatch.errors import TOLD, ExitStatus
 from mpibatch.mpi.session import run_rank
 from mpibatch.reporting.console import print_anything

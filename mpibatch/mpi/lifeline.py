@@ -22,6 +22,7 @@ from typing import NoReturn
 from mpibatch.errors import ExitStatus
 
 LOOK_SECONDS = 0.25
+PARENT = os.getppid()  # at import, which comes before what takes long to import
 
 
 @contextmanager
@@ -34,10 +35,10 @@ def coming_together(seconds: int) -> Iterator[None]:
     if not seconds:
         yield
         return
-    rank, parent = os.getpid(), os.getppid()
+    rank = os.getpid()
     child = os.fork()
     if child == 0:
-        _look_on(rank, parent, seconds)
+        _look_on(rank, seconds)
     try:
         yield
     finally:
@@ -46,7 +47,7 @@ def coming_together(seconds: int) -> Iterator[None]:
             os.waitpid(child, 0)
 
 
-def _look_on(rank: int, parent: int, seconds: int) -> NoReturn:
+def _look_on(rank: int, seconds: int) -> NoReturn:
     """In the child."""
     try:
         os.closerange(0, 3)  # mpirun waits for the ends of what the rank writes to
@@ -54,7 +55,7 @@ def _look_on(rank: int, parent: int, seconds: int) -> NoReturn:
             signal.signal(number, signal.SIG_IGN)
         until = time.monotonic() + seconds
         while os.getppid() == rank:
-            if _parent_of(rank) != parent or time.monotonic() > until:
+            if _parent_of(rank) != PARENT or time.monotonic() > until:
                 os.kill(rank, signal.SIGKILL)
             time.sleep(LOOK_SECONDS)
     finally:
@@ -79,10 +80,9 @@ def no_longer_than(seconds: int) -> Iterator[None]:
 
 def end_with_parent() -> None:
     """From now on this process ends, at once and without goodbye, when its parent has ended."""
-    parent = os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == PARENT:
             time.sleep(LOOK_SECONDS)
         os._exit(ExitStatus.STOPPED)  # the guardian of the executor sees its socket close
 
