@@ -229,7 +229,8 @@ class Scheduler:
         else:
             heapq.heappush(self._waiting, index)
         seconds = float(record["load"]) + float(record["run"]) + float(record["encode"])
-        self.window.learn(seconds, 1, seconds)
+        good = bool(record["cause"] == SUCCEEDED)  # one that fails at once says nothing of others
+        self.window.learn(seconds * good, int(good), seconds)
         return bool(final)
 
     def _again(self, record: np.void) -> bool:

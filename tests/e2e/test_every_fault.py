@@ -119,7 +119,7 @@ def test_one_failed_item_too_many(by_mpirun: bool, job: Job) -> None:
     job.write(slow, [*(f"bad{n:02}" for n in range(11)), *(f"good{n}" for n in range(90))], error_threshold=10)
     done = job.run(by_mpirun=by_mpirun)
     assert done.status == 3, done.said()
-    assert done.seconds < 100, "all of them would take 225 s"
+    assert done.seconds < 30
     assert done.summary["status"] == "aborted"
     assert "11 items failed, more than error_threshold: 10" in done.summary["reason"]
     assert "Traceback" in done.stdout + done.stderr
