@@ -32,6 +32,7 @@ inputs:
   texts: {type: files, path: data}
 parallel_run_config: {entry_script: score.py, mini_batch_size: 3}
 """
+EXPECTED = "".join(f"{number} {number:02}\n" for number in range(FILES)).encode()
 
 
 @pytest.fixture(params=["this environment's MPI", "MPICH"])
@@ -57,12 +58,23 @@ def mpirun(python: Path, ranks: int) -> list[str]:
     return [str(program), *flags, "-n", str(ranks)]
 
 
-def output(python: Path, job: Path, run_dir: Path, ranks: int, by_mpirun: bool) -> bytes:
-    """Runs the job; the bytes of its output file."""
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    """A job file, in a folder with its script and its data."""
+    (tmp_path / "data").mkdir()
+    for number in range(FILES):
+        (tmp_path / "data" / f"{number:02}").touch()
+    (tmp_path / "score.py").write_text(SCRIPT)
+    (tmp_path / "job.yaml").write_text(JOB)
+    return tmp_path / "job.yaml"
+
+
+def output(python: Path, job: Path, run_dir: Path, ranks: int, by_mpirun: bool, tmp: Path | None = None) -> bytes:
+    """Runs the job; the bytes of its output file. tmp: a folder for temporary files, if not the usual one."""
     run = [str(python), "-m", "mpibatch", "run", str(job), "--run-dir", str(run_dir)]
     done = subprocess.run(
         [*mpirun(python, ranks), *run] if by_mpirun else [*run, "-n", str(ranks)],
-        env={**executor_environment(os.environ), "PYTHONPATH": str(ROOT)},
+        env=executor_environment(os.environ) | {"PYTHONPATH": str(ROOT)} | ({"TMPDIR": str(tmp)} if tmp else {}),
         capture_output=True, text=True, timeout=110, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -72,14 +84,18 @@ def output(python: Path, job: Path, run_dir: Path, ranks: int, by_mpirun: bool) 
 
 @pytest.mark.parametrize("by_mpirun", [False, True], ids=["plainly", "mpirun"])
 @pytest.mark.parametrize("ranks", [1, 2, 5])
-def test_the_output_is_the_same(python: Path, tmp_path: Path, ranks: int, by_mpirun: bool) -> None:
-    (tmp_path / "data").mkdir()
-    for number in range(FILES):
-        (tmp_path / "data" / f"{number:02}").touch()
-    (tmp_path / "score.py").write_text(SCRIPT)
-    (tmp_path / "job.yaml").write_text(JOB)
-    expected = "".join(f"{number} {number:02}\n" for number in range(FILES))
-    assert output(python, tmp_path / "job.yaml", tmp_path / "run", ranks, by_mpirun) == expected.encode()
+def test_the_output_is_the_same(python: Path, job: Path, tmp_path: Path, ranks: int, by_mpirun: bool) -> None:
+    assert output(python, job, tmp_path / "run", ranks, by_mpirun) == EXPECTED
+
+
+def test_what_a_killed_mpirun_left_is_no_obstacle(python: Path, job: Path, tmp_path: Path) -> None:
+    """Open MPI 5 names its folder by its process number; one of the same number that was killed left its own."""
+    last = int(Path("/proc/loadavg").read_text().split()[-1])
+    for number in range(last, last + 3000):
+        (tmp_path / "tmp" / f"ompi.{number}").mkdir(parents=True)
+        (tmp_path / "tmp" / f"ompi.{number}" / f"pmix.{os.uname().nodename}.tool").touch()
+    assert output(python, job, tmp_path / "run", 2, by_mpirun=False, tmp=tmp_path / "tmp") == EXPECTED
+    assert not [path for path in (tmp_path / "tmp").iterdir() if not path.name.startswith("ompi.")]
 
 
 @pytest.mark.skipif(find_spec("tensorflow") is None, reason="tensorflow is not installed")

@@ -44,6 +44,7 @@ set +e
 # program then ends early, with status {stopped}. A cancelled job must not come back, and a preempted one is
 # requeued by Slurm itself.
 requeue={requeue}
+signalled=no
 program=
 drain() {{
     signalled=yes
@@ -54,6 +55,7 @@ trap 'requeue=no; drain' TERM
 
 {command} &
 program=$!
+[ "$signalled" = no ] || kill -USR1 "$program"  # it came before the program had a number
 
 # A trapped signal ends `wait`, but not the program
 signalled=yes

@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 
 from mpibatch.errors import TOLD, ExitStatus, RunDirectoryError
@@ -48,10 +49,11 @@ def launch(
     for incarnation in count():
         before, ended_before = recorded(directory), _mark(directory.summary)
         wished = wishes if incarnation == 0 else again
-        process = Kept(command(mpi, ranks, directory.path, wished, spread), env)
-        watch = Watch(directory, limits.start(ranks, env))
-        with _forwarding(process) as asked:
-            returned = process.wait(partial(_look_after, process, watch, asked))
+        with TemporaryDirectory(prefix="mpibatch-mpirun-", ignore_cleanup_errors=True) as scratch:
+            process = Kept(command(mpi, ranks, directory.path, wished, spread, scratch), env)
+            watch = Watch(directory, limits.start(ranks, env))
+            with _forwarding(process) as asked:
+                returned = process.wait(partial(_look_after, process, watch, asked))
         status = judge(directory, returned, ended_before)
         if status is not None:
             return status

@@ -133,11 +133,18 @@ _MARKS = {
 }
 
 
-def command(mpi: Mpi, ranks: int, directory: Path, wishes: Wishes, spread: Spread | None) -> list[str]:
-    """The argv that starts `ranks` ranks of the run in `directory`."""
+def command(
+    mpi: Mpi, ranks: int, directory: Path, wishes: Wishes, spread: Spread | None, scratch: str
+) -> list[str]:
+    """The argv that starts `ranks` ranks of the run in `directory`.
+
+    scratch: an empty folder for mpirun's own files. Open MPI 5 would name one by its process number, and refuse to
+        start ("The PMIx server's listener thread failed to start") where a killed mpirun of that number left its own
+    """
     rank = [sys.executable, "-P", "-m", "mpibatch.mpi", os.fspath(directory)]
     rank += ["--retry-failed"] * wishes.retry_failed + ["--accept-changed-inputs"] * wishes.accept_changed
-    return [*start_words(mpi, ranks, spread), *rank]
+    own = ["--prtemca", "prte_local_tmpdir_base", scratch] if mpi.survives_losses else []
+    return [*start_words(mpi, ranks, spread), *own, *rank]
 
 
 def start_words(mpi: Mpi, ranks: int, spread: Spread | None = None) -> list[str]:
