@@ -150,7 +150,8 @@ class OneRun:
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
-                env={**os.environ, MARK: self.mark, "MPIBATCH_START_LIMIT": "20"},
+                # what mpirun leaves, a later one of the same process number would stumble over
+                env={**os.environ, MARK: self.mark, "MPIBATCH_START_LIMIT": "20", "TMPDIR": str(self.run.parent)},
                 start_new_session=True,
             )
 

@@ -47,9 +47,9 @@ class Job:
     def __init__(self, argv: list[str], run: Path) -> None:
         self.mark = uuid4().hex
         self.run = run
-        self.process = subprocess.Popen(
-            argv, env={**os.environ, MARK: self.mark}, stdin=subprocess.DEVNULL, start_new_session=True
-        )
+        # a folder of its own for what mpirun leaves: a later one of the same process number would not start beside it
+        env = {**os.environ, MARK: self.mark, "TMPDIR": str(run.parent)}
+        self.process = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, start_new_session=True)
         until = time.monotonic() + 30
         while len(self.daemons()) < 4 or not self.of("rank 0"):
             assert time.monotonic() < until, [command(pid) for pid in marked(self.mark)]
