@@ -133,9 +133,7 @@ _MARKS = {
 }
 
 
-def command(
-    mpi: Mpi, ranks: int, directory: Path, wishes: Wishes, spread: Spread | None, scratch: str
-) -> list[str]:
+def command(mpi: Mpi, ranks: int, directory: Path, wishes: Wishes, spread: Spread | None, scratch: str) -> list[str]:
     """The argv that starts `ranks` ranks of the run in `directory`.
 
     scratch: an empty folder for mpirun's own files. Open MPI 5 would name one by its process number, and refuse to
