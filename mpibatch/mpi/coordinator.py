@@ -50,6 +50,7 @@ from mpibatch.types import Failure
 logger = logging.getLogger(__name__)
 
 HOUSEKEEPING_SECONDS = 1.0
+ASSEMBLY_SECONDS = 0.05  # in one piece, what came meanwhile costs a fraction
 CHECKPOINT_SECONDS = 5.0
 FAREWELL_SECONDS = 20.0  # beyond the time that shutdown() gets
 
@@ -127,14 +128,16 @@ class Coordinator:
 
     def run(self) -> Farewell:
         """Until every mini-batch is final or the run must end. The workers are still there; `dismiss` is next."""
-        pace, last, checkpointed = Pace(), 0.0, time.monotonic()
+        pace, last, assembled, more, checkpointed = Pace(), 0.0, 0.0, False, time.monotonic()
         try:
             self._act(self._scheduler.begin())
             while self._ended is None:
                 self._attempts = 0
                 busy = self._look()
-                busy |= self._assemble()
                 now = time.monotonic()
+                if more or now - assembled > ASSEMBLY_SECONDS:
+                    assembled, more = now, self._assemble()
+                    busy |= more
                 if now - last > HOUSEKEEPING_SECONDS:
                     last = now
                     self._recorder.sync()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 REST_WHEN_DENSE = 0.002  # seconds
 SHORTEST = 0.0005
-LONGEST = 0.02
+LONGEST = 0.01
 DENSE = 8  # attempts in one look
 
 

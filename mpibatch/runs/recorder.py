@@ -8,6 +8,7 @@
 import contextlib
 import os
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -50,11 +51,14 @@ class Recorder:
         self._logs = {**history.logs, history.epoch: self._log.descriptor}
         self.assembly = Assembly(history, datasets, self._logs, format, output, directory.failed_items)
         self._checkpointed = self.assembly.position
-        self._events = _append_to(directory.events)
+        self._events_path = directory.events
+        self._events = _append_to(self._events_path)
         self._errors = _append_to(directory.error_log)
         self.attempts = history.attempts
         self.surplus = UNSEEN
         self._unsynced = False
+        self._syncer = ThreadPoolExecutor(1, "mpibatch-sync")
+        self._syncing: Future[None] | None = None
         self._described: set[int] = set()
 
     def count_lost(self, attempts: int) -> None:
@@ -76,7 +80,7 @@ class Recorder:
     def note(self, rank: int, records: NDArray[np.void], data: bytes) -> list[Failure]:
         """Every attempt, final or not: its event, and the failures of those that failed."""
         self.attempts += np.bincount(records["cause"], minlength=len(Cause))
-        _write(self._events, records.tobytes(), self._directory.events)
+        _write(self._events, records.tobytes(), self._events_path)
         if self.surplus == UNSEEN and (surplus := records["flags"] & Flag.SURPLUS).any():
             self.surplus = int(records["index"][np.argmax(surplus)])
         failures: list[Failure] = []
@@ -116,17 +120,26 @@ class Recorder:
             self._unsynced = True
 
     def sync(self) -> None:
-        """Once a second: what is in the log survives a crash of the machine from here on."""
+        """Once a second: what is in the log will soon survive a crash of the machine.
+
+        In a thread, since a disk takes tens of milliseconds for it, or seconds, and workers would wait.
+        """
+        if self._syncing is not None:
+            if not self._syncing.done():
+                return
+            self._syncing.result()
         if self._unsynced:
             self._unsynced = False
-            self._log.sync()
+            self._syncing = self._syncer.submit(self._log.sync)
 
     def checkpoint(self) -> None:
-        """Every few seconds: a resume goes on from here."""
+        """Every few seconds: a resume goes on from here, if the output is what it was: the position has its checksum.
+
+        So nothing needs to be on the disk first.
+        """
         position = self.assembly.position
         if position != self._checkpointed:
             self._lease.check()
-            self.assembly.sync()
             self._log.append(RecordType.CHECKPOINT, 0, position.encode())
             self._checkpointed = position
 
@@ -142,6 +155,7 @@ class Recorder:
 
     def close(self, keep: bool) -> None:
         """`keep`: the logs are needed for what comes next; otherwise they have served, since the output is complete."""
+        self._syncer.shutdown()
         if keep:
             with contextlib.suppress(MpibatchError):  # a full disk, or another owner: the log is good without it
                 self.checkpoint()
@@ -149,7 +163,7 @@ class Recorder:
         self.assembly.close()
         for descriptor in (*self._logs.values(), self._events, self._errors):
             os.close(descriptor)
-        _make_columnar(self._directory.events, keep)
+        _make_columnar(self._events_path, keep)
         for epoch in () if keep else self._logs:
             self._directory.results(epoch).unlink()
 

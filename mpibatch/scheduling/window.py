@@ -7,7 +7,7 @@ is left at the end; near the end the share shrinks as in guided self-scheduling 
 from collections import deque
 from dataclasses import dataclass, field
 
-IN_FLIGHT_SECONDS = 0.05
+IN_FLIGHT_SECONDS = 0.1
 LONGEST_WINDOW = 4096
 GROUP_SECONDS = 0.001
 LARGEST_GROUP = 32
