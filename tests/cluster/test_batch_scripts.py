@@ -9,6 +9,8 @@ import pytest
 from tests.cluster.slurm import REPOSITORY, Cluster, wait_until
 from tests.cluster.work import Work, write
 
+pytestmark = pytest.mark.xdist_group("cluster")
+
 
 @pytest.fixture
 def path(shared: Path) -> str:

@@ -8,6 +8,8 @@ import pytest
 
 from tests.cluster.slurm import PREFIX, Cluster, wait_until
 
+pytestmark = pytest.mark.xdist_group("cluster")
+
 SHOW = ("sh", "-c", "echo $(hostname) $CUDA_VISIBLE_DEVICES")
 
 

@@ -10,6 +10,8 @@ from mpibatch.errors import ExitStatus
 from tests.cluster.slurm import Cluster
 from tests.cluster.work import MPIBATCH, Work, write
 
+pytestmark = pytest.mark.xdist_group("cluster")
+
 
 def run_with(python: str, work: Work) -> list[str]:
     return [python, "-m", "mpibatch", "run", str(work.job), "--run-dir", str(work.run_dir)]

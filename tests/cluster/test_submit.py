@@ -13,6 +13,8 @@ from mpibatch.launching.slurm import submit
 from mpibatch.placement.allocation import allocation_end
 from tests.cluster.slurm import Cluster, wait_until
 
+pytestmark = pytest.mark.xdist_group("cluster")
+
 PROGRAM = """#!/bin/bash
 printf '%s\\n' "$@" >"$7/words"
 """

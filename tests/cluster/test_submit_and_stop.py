@@ -14,7 +14,7 @@ from mpibatch.errors import ExitStatus
 from tests.cluster.slurm import REPOSITORY, Cluster, wait_until
 from tests.cluster.work import MPIBATCH, Work, submit, write
 
-pytestmark = pytest.mark.timeout(300)  # each waits for Slurm, some for minutes
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("cluster")]  # each waits for Slurm, some for minutes
 
 HOSTILE = "50%j $(touch pwned) `touch pwned` a'b\"c ; touch pwned #"
 
