@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from mpibatch.placement.variables import executor_environment
+from tests.conftest import ROOT, mpich_python, mpirun
 
-ROOT = Path(__file__).parents[1]
 DIGITS = ROOT / "jobs" / "digits"
 FILES = 60
 
@@ -38,24 +38,7 @@ EXPECTED = "".join(f"{number} {number:02}\n" for number in range(FILES)).encode(
 @pytest.fixture(params=["this environment's MPI", "MPICH"])
 def python(request: pytest.FixtureRequest) -> Path:
     """An interpreter whose environment has an MPI."""
-    if request.param != "MPICH":
-        return Path(sys.executable)
-    named = os.environ.get("MPIBATCH_MPICH_PYTHON")
-    if not named:
-        message = "MPIBATCH_MPICH_PYTHON does not name the python of an environment with the mpich wheel"
-        if os.environ.get("MPIBATCH_REQUIRE_MPICH") == "1":
-            pytest.fail(message, pytrace=False)
-        pytest.skip(message)
-    return Path(named)
-
-
-def mpirun(python: Path, ranks: int) -> list[str]:
-    """The command that a user would type before `mpibatch run`."""
-    program = python.parent / "mpirun"
-    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-    flags = ["--bind-to", "none", "--map-by", ":OVERSUBSCRIBE"] if "Open MPI" in version else []
-    flags += ["--allow-run-as-root"] if flags and os.geteuid() == 0 else []
-    return [str(program), *flags, "-n", str(ranks)]
+    return mpich_python() if request.param == "MPICH" else Path(sys.executable)
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ import random
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 import uuid
@@ -29,6 +28,7 @@ from pathlib import Path
 from mpibatch.errors import ExitStatus
 from tests.chaos.disturb import any_disturbance, disturb
 from tests.chaos.jobs import SHAPES, Outcome, Shape, mpibatch, write
+from tests.conftest import mpirun
 from tests.processes import MARK, command, marked, none_left
 
 HANG_SECONDS = 120.0
@@ -141,7 +141,7 @@ class OneRun:
         job = self.chaos.jobs[self.shape.name]
         what = ["run", job, "--run-dir", self.run] if first else ["resume", self.run]
         if self.choice.random() < 0.3:
-            argv = [*by_mpirun(ranks), *mpibatch(*what)]
+            argv = [*mpirun(Path(sys.executable), ranks), *mpibatch(*what)]
         else:
             argv = mpibatch(*what, "-n", ranks, "--restarts", self.choice.choice([0, 0, 2]))
         with self.log.open("ab") as console:
@@ -198,14 +198,6 @@ class FullDisk:
 
 def _quietly(argv: list[str]) -> bool:
     return subprocess.run(argv, check=False, stderr=subprocess.DEVNULL).returncode == 0
-
-
-def by_mpirun(ranks: int) -> list[str]:
-    """What a user would type before a command."""
-    mpirun = Path(sysconfig.get_path("scripts")) / "mpirun"
-    version = subprocess.run([mpirun, "--version"], capture_output=True, text=True, check=True).stdout
-    flags = ["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"] if "Open MPI" in version else []
-    return [str(mpirun), "-n", str(ranks), *flags]
 
 
 def _difference(found: bytes, expected: bytes) -> str:

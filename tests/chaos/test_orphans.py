@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.chaos.chaos import by_mpirun
 from tests.chaos.disturb import processes
 from tests.chaos.jobs import mpibatch
+from tests.conftest import mpirun
 from tests.processes import MARK, command, marked, none_left
 
 COUNT = 400
@@ -70,7 +71,7 @@ def by_launcher(job: Path, run: Path) -> list[str]:
 
 
 def by_user(job: Path, run: Path) -> list[str]:
-    return [*by_mpirun(2), *mpibatch("run", job, "--run-dir", run)]
+    return [*mpirun(Path(sys.executable), 2), *mpibatch("run", job, "--run-dir", run)]
 
 
 @pytest.mark.parametrize("start", [by_launcher, by_user])
