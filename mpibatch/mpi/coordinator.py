@@ -40,6 +40,7 @@ from mpibatch.mpi.hearing import Hearing
 from mpibatch.mpi.member import BEAT_SECONDS, Signals
 from mpibatch.mpi.messages import Seated, Signalled
 from mpibatch.mpi.pace import Pace
+from mpibatch.mpi.spread import Answer
 from mpibatch.mpi.transport import Transport
 from mpibatch.mpi.walltime import Walltime
 from mpibatch.runs.plan import Plan
@@ -216,7 +217,7 @@ class Coordinator:
             self._signalled(number, 0)
         return bool(messages) or self._transport.sending
 
-    def _hear(self, rank: int, report: Report) -> None:
+    def _hear(self, rank: int, report: Report | Answer) -> None:
         match report:
             case Results(records, data):
                 self._results(rank, np.frombuffer(records, dtype=ATTEMPT_DTYPE), data)
@@ -235,7 +236,7 @@ class Coordinator:
                 self._retire(rank)
             case Gone():
                 self._ranks.gone.add(rank)
-            case Beat():
+            case Beat() | Answer():  # an answer that planning has not waited for
                 pass
 
     def _results(self, rank: int, records: "np.ndarray[tuple[int], np.dtype[np.void]]", data: bytes) -> None:

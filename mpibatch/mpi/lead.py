@@ -20,6 +20,7 @@ from mpibatch.mpi.coordinator import Coordinator, Farewell, Progress
 from mpibatch.mpi.member import Signals
 from mpibatch.mpi.messages import CallOff, Seated, Setup
 from mpibatch.mpi.session import ALL_WORK_UP_TO, SHUTDOWN_SECONDS, take_seat
+from mpibatch.mpi.spread import Spread
 from mpibatch.mpi.transport import Transport
 from mpibatch.mpi.walltime import Walltime
 from mpibatch.output import open_writer
@@ -63,11 +64,11 @@ def lead(
         lease.release()
 
 
-def _history(job: Job, directory: RunDirectory, datasets: list[Dataset], wishes: Wishes) -> History:
+def _history(directory: RunDirectory, datasets: list[Dataset], wishes: Wishes, transport: Transport) -> History:
     """The plan, made or read back, and what is done of it."""
     history = read(directory)
     if history is None:
-        plan = Plan.build(datasets, map)
+        plan = Plan.build(datasets, Spread(transport))
         plan.write(directory.plan)
         return History.none(plan)
     for dataset, frozen in zip(datasets, history.plan.frozen, strict=True):
@@ -92,7 +93,7 @@ def _lead(
     started = time.monotonic()
     config = job.config
     datasets = open_datasets(job)
-    history = _history(job, directory, datasets, wishes)
+    history = _history(directory, datasets, wishes, transport)
     _withdraw(directory.summary)
     plan = history.plan
     planned = time.monotonic()

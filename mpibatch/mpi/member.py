@@ -14,6 +14,7 @@ from mpibatch.execution.worker import Worker
 from mpibatch.mpi.hearing import Hearing
 from mpibatch.mpi.messages import CallOff, Setup, Signalled
 from mpibatch.mpi.pace import Pace
+from mpibatch.mpi.spread import Answering
 from mpibatch.mpi.transport import Transport
 from mpibatch.types import ATTEMPT
 
@@ -47,20 +48,23 @@ class RankZeroLost(StoppedEarly):
 
 
 def wait_for_setup(transport: Transport) -> Setup | None:
-    """What rank 0 sends when it has a plan; None where there will be no run. Sleeps between looks.
+    """What rank 0 sends when it has a plan; None where there will be no run. Until then it helps to make the plan.
 
     Raises RankZeroLost.
     """
-    pace = Pace()
+    pace, answering = Pace(), Answering()
     while True:
-        for _, message in transport.receive():
+        messages = transport.receive()
+        for _, message in messages:
             if isinstance(message, Setup):
                 return message
             if isinstance(message, CallOff):
                 return None
+            if (answer := answering.hear(message)) is not None:
+                transport.send(0, answer)
         if 0 in transport.take_lost():
             raise RankZeroLost("rank 0 has died before the run began")
-        pace.rest([], busy=False)
+        pace.rest([], busy=bool(messages) or transport.sending)
 
 
 def serve(transport: Transport, worker: Worker, signals: Signals, rank_timeout: float) -> bool:

@@ -1,4 +1,4 @@
-"""Messages between three real ranks, under either MPI: what under_mpirun.py asserts on each of them (pytest-mpi)."""
+"""What under_mpirun.py asserts on each of three real ranks (pytest-mpi): their messages, and a plan made by all."""
 
 import os
 import subprocess
@@ -17,4 +17,4 @@ def test_on_three_ranks(either_mpi: Job, tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("5 passed") == 3, done.stdout
+    assert done.stdout.count("6 passed") == 3, done.stdout

@@ -3,6 +3,7 @@
 Every rank runs every test. None of them blocks for another rank except in `await_messages`, which has an end.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from dataclasses import dataclass
 import pytest
 from mpi4py import MPI
 
+from mpibatch.mpi.member import wait_for_setup
+from mpibatch.mpi.messages import CallOff
+from mpibatch.mpi.spread import Spread
 from mpibatch.mpi.transport import AT_MOST, MpiTransport
 
 pytestmark = pytest.mark.mpi(min_size=3)
@@ -84,3 +88,21 @@ def test_messages_stay_in_their_communicator(transport: MpiTransport) -> None:
     assert [message for _, message in await_messages(transport, 1)] == [Numbered(1)]
     assert MPI.COMM_WORLD.recv(source=MPI.ANY_SOURCE, tag=7) == "foreign"
     request.wait()
+
+
+def test_a_plan_is_made_on_all_ranks(transport: MpiTransport) -> None:
+    """Rank 0 asks at once, the others wait for a plan as they do in a run."""
+    if transport.rank == 0:
+        spread = Spread(transport, patience=-1.0)
+        found = list(spread(who_squares, range(300)))
+        assert [square for _, square in found] == [number**2 for number in range(300)]
+        assert len({pid for pid, _ in found}) == transport.size
+        for rank in others(transport):
+            transport.send(rank, CallOff())
+    else:
+        assert wait_for_setup(transport) is None
+
+
+def who_squares(number: int) -> tuple[int, int]:
+    time.sleep(0.002)
+    return os.getpid(), number**2
