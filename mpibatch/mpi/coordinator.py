@@ -43,6 +43,7 @@ from mpibatch.mpi.pace import Pace
 from mpibatch.mpi.spread import Answer
 from mpibatch.mpi.transport import Transport
 from mpibatch.mpi.walltime import Walltime
+from mpibatch.runs.lease import began
 from mpibatch.runs.plan import Plan
 from mpibatch.runs.recorder import UNSEEN, Recorder
 from mpibatch.scheduling.scheduler import ATTEMPT_DTYPE, Abort, Action, Finish, Grant, Recall, Scheduler
@@ -310,7 +311,9 @@ class Coordinator:
     def _end_remains(self, rank: int) -> None:
         """A disowned rank of this very host is killed, so that mpirun does not wait for a stopped process."""
         seated = self._seated.get(rank)
-        if seated is not None and seated.host == self._seated[0].host:
+        if seated is None or seated.host != self._seated[0].host:
+            return
+        if began(seated.pid) == seated.began:  # else it is gone, and its number may be another's
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(seated.pid, signal.SIGKILL)
 

@@ -30,6 +30,7 @@ from mpibatch.placement.fit import misfit, singletons
 from mpibatch.placement.place import Sight, allowed_cores, place
 from mpibatch.placement.variables import Launcher, launched_by
 from mpibatch.runs.directory import RunDirectory
+from mpibatch.runs.lease import began
 from mpibatch.runs.record import Opened
 
 FINALIZE_SECONDS = 30
@@ -174,7 +175,7 @@ def take_seat(setup: Setup, transport: Transport) -> tuple[Seated, Worker | None
     No worker where there is no place for one (`Seated.problem` says why) or rank 0 does not work.
     """
     directory = RunDirectory(Path(setup.directory))
-    host = os.uname().nodename
+    host, pid = os.uname().nodename, os.getpid()
     problem = log_to(directory, host, transport.rank, setup.job.config.logging_level)
     works = transport.rank > 0 or setup.coordinator_works
     environment = {**os.environ, **setup.job.config.environment_variables}
@@ -183,7 +184,7 @@ def take_seat(setup: Setup, transport: Transport) -> tuple[Seated, Worker | None
         _, sights = transport.gather_on_host((transport.rank, sight))
     seats = sorted((rank, sight) for rank, sight in sights if sight is not None)
     if problem or not works:
-        return Seated(host, 0, os.getpid(), None, problem), None
+        return Seated(host, 0, pid, began(pid), None, problem), None
     local_rank = [rank for rank, _ in seats].index(transport.rank)
     config = setup.job.config
     try:
@@ -195,8 +196,8 @@ def take_seat(setup: Setup, transport: Transport) -> tuple[Seated, Worker | None
         )
         worker = _worker(setup, directory, Seat(transport.rank, local_rank, host, placement))
     except (UsageError, OSError) as error:
-        return Seated(host, local_rank, os.getpid(), None, str(error)), None
-    return Seated(host, local_rank, os.getpid(), placement), worker
+        return Seated(host, local_rank, pid, began(pid), None, str(error)), None
+    return Seated(host, local_rank, pid, began(pid), placement), worker
 
 
 def _worker(setup: Setup, directory: RunDirectory, seat: Seat) -> Worker:

@@ -40,7 +40,7 @@ class Owner:
 
     @staticmethod
     def me() -> "Owner":
-        return Owner(secrets.token_hex(8), os.uname().nodename, _boot_id(), os.getpid(), _began(os.getpid()) or 0)
+        return Owner(secrets.token_hex(8), os.uname().nodename, _boot_id(), os.getpid(), began(os.getpid()) or 0)
 
     def is_here(self) -> bool:
         """Whether it is, or was, a process of this machine since its last start."""
@@ -48,7 +48,7 @@ class Owner:
 
     def lives(self) -> bool:
         """Of an owner that is here: whether its process is still the same."""
-        return _began(self.pid) == self.began
+        return began(self.pid) == self.began
 
 
 class Lease:
@@ -262,8 +262,11 @@ def _boot_id() -> str:
         return ""
 
 
-def _began(pid: int) -> int | None:
-    """Field 22 of /proc/<pid>/stat; None where there is no such process, or only what its parent has not buried."""
+def began(pid: int) -> int | None:
+    """When a process started, in clock ticks: tells it from a later one of the same number.
+
+    Field 22 of /proc/<pid>/stat; None where there is no such process, or only what its parent has not buried.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         return None if fields[0] in (b"Z", b"X") else int(fields[19])

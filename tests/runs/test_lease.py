@@ -226,7 +226,7 @@ def test_a_stopped_process_of_this_machine_still_owns(directory: RunDirectory) -
     sleeper = subprocess.Popen(["sleep", "60"])
     try:
         sleeper.send_signal(signal.SIGSTOP)
-        began = leases._began(sleeper.pid)
+        began = leases.began(sleeper.pid)
         assert began is not None
         owned_by(directory, replace(Owner.me(), pid=sleeper.pid, began=began))
         with pytest.raises(UsageError, match="in use"):
