@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 MARK = "MPIBATCH_TEST_MARK"
@@ -27,10 +27,10 @@ def command(pid: int) -> str:
         return "(ended)"
 
 
-def none_left(mark: str, within: float = 2.0) -> None:
-    """Fails with the command lines of what is still there after `within` seconds."""
+def none_left(mark: str, within: float = 2.0, but: Callable[[int], bool] = lambda pid: False) -> None:
+    """Fails with the command lines of what is still there after `within` seconds. but: tells those that may be."""
     until = time.monotonic() + within
-    while left := list(marked(mark)):
+    while left := [pid for pid in marked(mark) if not but(pid)]:
         if time.monotonic() > until:
             raise AssertionError("still there: " + "; ".join(f"{pid} {command(pid)}" for pid in left))
         time.sleep(0.02)

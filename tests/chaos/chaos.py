@@ -33,6 +33,8 @@ from tests.processes import MARK, command, marked, none_left
 
 HANG_SECONDS = 120.0
 MOST_RESUMES = 30
+IMPORTING_SECONDS = 8.0
+"""For a rank whose mpirun was killed while it was still importing: it finds out when it is through, on a busy machine."""
 
 
 @dataclass
@@ -108,7 +110,8 @@ class OneRun:
             status = self.incarnation(first=not (self.run / "run.json").exists())
             self.figures.resumes += incarnation > 0
             self.figures.endings[str(status)] += 1
-            none_left(self.mark)
+            none_left(self.mark, but=is_rank)
+            none_left(self.mark, within=IMPORTING_SECONDS)
             if status == ExitStatus.COMPLETE:
                 return
             if self.full is not None and status == ExitStatus.ERROR:
@@ -158,13 +161,24 @@ class OneRun:
     def compare(self) -> None:
         found, expected = Outcome.of(self.run, self.shape), self.chaos.expected[self.shape.name]
         assert found.output == expected.output, f"the output differs: {_difference(found.output, expected.output)}"
-        assert found.failed == expected.failed, f"failed items: {set(found.failed) ^ set(expected.failed)}"
+        strange = set(found.failed) ^ set(expected.failed)
+        assert self.same_failures(found, expected), f"failed items: {strange}"
         assert found.counts == expected.counts, f"counts: {found.counts}, not {expected.counts}"
         if not (self.run / "owner.json").exists():  # else rank 0 was killed when all but its goodbye was done
             litter = list(self.run.glob(".owner*"))
             assert not litter, f"left over: {litter}"
         said = self.log.read_text(errors="replace")
         assert "Traceback" not in said, f"a traceback in {self.log}"
+
+    def same_failures(self, found: Outcome, expected: Outcome) -> bool:
+        """The same items for the same causes; but the last try may be the one whose executor we stopped or killed."""
+        if len(found.failed) != len(expected.failed):
+            return False
+        ours = {"timeout", "executor_crash"} if self.figures.disturbances else set()
+        return all(
+            one[:-1] == other[:-1] and (one[-1] == other[-1] or one[-1] in ours)
+            for one, other in zip(found.failed, expected.failed, strict=True)
+        )
 
     def end(self) -> None:
         """Whatever is left, after a failure."""
@@ -200,6 +214,11 @@ class FullDisk:
 
 def _quietly(argv: list[str]) -> bool:
     return subprocess.run(argv, check=False, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def is_rank(pid: int) -> bool:
+    """Or a launcher: not of the script, nor what it lives in."""
+    return "mpibatch" in command(pid) and "execution" not in command(pid)
 
 
 def _difference(found: bytes, expected: bytes) -> str:
