@@ -34,7 +34,7 @@ from tests.processes import MARK, command, marked, none_left
 HANG_SECONDS = 120.0
 MOST_RESUMES = 30
 IMPORTING_SECONDS = 8.0
-"""For a rank whose mpirun was killed while it was still importing: it finds out when it is through, on a busy machine."""
+"""For a rank whose mpirun was killed while it was still importing: it finds out once it is through."""
 
 
 @dataclass
