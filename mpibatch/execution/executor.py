@@ -104,6 +104,7 @@ class Executor:
         self.status: int | None = None  # wait status, once it has ended
         self.why_killed = ""
         self.life = Life.RUNNING
+        self.is_to_end = False
 
     # -- queue
 
@@ -145,6 +146,7 @@ class Executor:
 
     def close_queue(self) -> None:
         """No more tasks: the executor runs the script's shutdown() and ends."""
+        self.is_to_end = True
         with contextlib.suppress(OSError):
             self._queue.shutdown(socket.SHUT_WR)
 

@@ -16,6 +16,7 @@ from mpibatch.types import Phase
 LONGEST_NAP = 0.25  # seconds
 LOOK_SECONDS = 1.0
 AT_WORK = (Phase.LOAD, Phase.RUN, Phase.ENCODE)
+HAVE_LIMITS = (*AT_WORK, Phase.START, Phase.INIT, Phase.SHUTDOWN)
 GAP = 2.0  # a nap that took this much longer than asked was no nap of ours
 
 
@@ -96,10 +97,10 @@ class Deadlines:
 
 
 class Attention:
-    """Whether an executor that is at no mini-batch leaves what it was offered untouched for longer than `limit`.
+    """Whether an executor that is at no mini-batch leaves what it was asked for untouched for longer than `limit`.
 
     Between mini-batches no phase has a limit: there may be nothing to do, or the worker does not read. One that was
-    stopped by a signal just there would keep its mini-batches for ever.
+    stopped by a signal just there would keep its mini-batches for ever, or the place of its successor.
     """
 
     def __init__(self, limit: float, now: float) -> None:
@@ -108,14 +109,17 @@ class Attention:
         self._seen: Reading | None = None
         self._seen_at = now
 
-    def is_over(self, read: Callable[[], Reading | None], offered: bool, now: float) -> bool:
-        """Asked by the loop that reads the executor's results; looks once a second."""
+    def is_over(self, read: Callable[[], Reading | None], asked: bool, now: float) -> bool:
+        """To be called by the loop that reads the executor's results; looks once a second.
+
+        asked: there are mini-batches for it to take, or it is to end
+        """
         gap = now - self._looked
         if gap < LOOK_SECONDS:
             return False
         self._looked = now
-        reading = read() if offered else None
-        if reading is None or reading.phase in AT_WORK or reading != self._seen or gap > GAP:
+        reading = read() if asked else None
+        if reading is None or reading.phase in HAVE_LIMITS or reading != self._seen or gap > GAP:
             self._seen, self._seen_at = reading, now
         return reading is not None and now - self._seen_at > self._limit
 

@@ -123,14 +123,15 @@ class Worker:
         if executor is not None:
             life = executor.look()
             self._read(executor)
+            asked = executor.is_to_end or bool(self._ready and self._outstanding)
             if life is Life.ENDED:
                 self._bury(executor)
             elif life is Life.STUCK:
                 self._retire_stuck(executor)
             elif self._drain_until is not None and time.monotonic() > self._drain_until and self._outstanding:
                 executor.kill("the run is stopping and its grace is over")
-            elif self._attention.is_over(executor.slot.read, bool(self._ready and self._outstanding), time.monotonic()):
-                executor.kill("it has not taken the next mini-batch for load_timeout (was it stopped by a signal?)")
+            elif self._attention.is_over(executor.slot.read, asked, time.monotonic()):
+                executor.kill("it has done nothing for load_timeout (was it stopped by a signal?)")
         self._fill()
         return self._take_reports()
 

@@ -1,6 +1,7 @@
 """A worker's orders: giving back, draining, leaving, replacing its executor, running a mini-batch in parts."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -64,6 +65,19 @@ def test_what_is_given_back_while_the_executor_takes_it_is_run_once(tmp_path: Pa
             cage.poll()
         assert sorted([*returned, *(attempt.index for attempt in cage.attempts)]) == list(range(4000))
         assert all(attempt.rows == f"{attempt.index}\n" for attempt in cage.attempts)
+
+
+def test_an_executor_that_was_stopped_as_it_was_to_be_replaced_is_ended(tmp_path: Path) -> None:
+    """It is at no mini-batch then, and would keep the place of its successor for ever."""
+    with Cage(tmp_path, ECHO, quick(load=1.0), max_mini_batches_per_executor=1) as cage:
+        cage.run(["0"])
+        cage.ended(1)
+        executor = cage.worker._executor
+        assert executor is not None
+        assert executor.pid is not None
+        os.kill(executor.pid, signal.SIGSTOP)
+        cage.run(["1"], first=1)
+        assert [attempt.rows for attempt in cage.ended(2)] == ["0\n", "1\n"]
 
 
 def test_draining_lets_what_runs_finish_within_its_grace(tmp_path: Path) -> None:
