@@ -42,8 +42,8 @@ def python(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Path:
-    """A job file, in a folder with its script and its data."""
+def job_file(tmp_path: Path) -> Path:
+    """In a folder with its script and its data."""
     (tmp_path / "data").mkdir()
     for number in range(FILES):
         (tmp_path / "data" / f"{number:02}").touch()
@@ -67,17 +67,17 @@ def output(python: Path, job: Path, run_dir: Path, ranks: int, by_mpirun: bool, 
 
 @pytest.mark.parametrize("by_mpirun", [False, True], ids=["plainly", "mpirun"])
 @pytest.mark.parametrize("ranks", [1, 2, 5])
-def test_the_output_is_the_same(python: Path, job: Path, tmp_path: Path, ranks: int, by_mpirun: bool) -> None:
-    assert output(python, job, tmp_path / "run", ranks, by_mpirun) == EXPECTED
+def test_the_output_is_the_same(python: Path, job_file: Path, tmp_path: Path, ranks: int, by_mpirun: bool) -> None:
+    assert output(python, job_file, tmp_path / "run", ranks, by_mpirun) == EXPECTED
 
 
-def test_what_a_killed_mpirun_left_is_no_obstacle(python: Path, job: Path, tmp_path: Path) -> None:
+def test_what_a_killed_mpirun_left_is_no_obstacle(python: Path, job_file: Path, tmp_path: Path) -> None:
     """Open MPI 5 names its folder by its process number; one of the same number that was killed left its own."""
     last = int(Path("/proc/loadavg").read_text().split()[-1])
     for number in range(last, last + 3000):
         (tmp_path / "tmp" / f"ompi.{number}").mkdir(parents=True)
         (tmp_path / "tmp" / f"ompi.{number}" / f"pmix.{os.uname().nodename}.tool").touch()
-    assert output(python, job, tmp_path / "run", 2, by_mpirun=False, tmp=tmp_path / "tmp") == EXPECTED
+    assert output(python, job_file, tmp_path / "run", 2, by_mpirun=False, tmp=tmp_path / "tmp") == EXPECTED
     assert not [path for path in (tmp_path / "tmp").iterdir() if not path.name.startswith("ompi.")]
 
 

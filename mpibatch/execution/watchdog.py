@@ -16,7 +16,7 @@ from mpibatch.types import Phase
 LONGEST_NAP = 0.25  # seconds
 LOOK_SECONDS = 1.0
 AT_WORK = (Phase.LOAD, Phase.RUN, Phase.ENCODE)
-HAVE_LIMITS = (*AT_WORK, Phase.START, Phase.INIT, Phase.SHUTDOWN)
+BETWEEN = (Phase.IDLE, Phase.SEND)  # the phases that have no limit of their own
 GAP = 2.0  # a nap that took this much longer than asked was no nap of ours
 
 
@@ -119,7 +119,7 @@ class Attention:
             return False
         self._looked = now
         reading = read() if asked else None
-        if reading is None or reading.phase in HAVE_LIMITS or reading != self._seen or gap > GAP:
+        if reading is None or reading.phase not in BETWEEN or reading != self._seen or gap > GAP:
             self._seen, self._seen_at = reading, now
         return reading is not None and now - self._seen_at > self._limit
 

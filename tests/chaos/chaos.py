@@ -110,7 +110,7 @@ class OneRun:
             status = self.incarnation(first=not (self.run / "run.json").exists())
             self.figures.resumes += incarnation > 0
             self.figures.endings[str(status)] += 1
-            none_left(self.mark, but=is_rank)
+            none_left(self.mark, but=is_mpibatch)
             none_left(self.mark, within=IMPORTING_SECONDS)
             if status == ExitStatus.COMPLETE:
                 return
@@ -216,8 +216,8 @@ def _quietly(argv: list[str]) -> bool:
     return subprocess.run(argv, check=False, stderr=subprocess.DEVNULL).returncode == 0
 
 
-def is_rank(pid: int) -> bool:
-    """Or a launcher: not of the script, nor what it lives in."""
+def is_mpibatch(pid: int) -> bool:
+    """A rank or what has started it: not of the script, nor what the script lives in."""
     return "mpibatch" in command(pid) and "execution" not in command(pid)
 
 
