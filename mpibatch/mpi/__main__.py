@@ -2,10 +2,10 @@
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 import mpibatch.mpi.lifeline  # noqa: F401  # first: it takes note of the parent
+from mpibatch.ending import exit_with
 from mpibatch.errors import TOLD, ExitStatus
 from mpibatch.mpi.session import run_rank
 from mpibatch.reporting.console import print_anything
@@ -27,4 +27,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)
