@@ -66,6 +66,7 @@ def processing(job: Path, mpi: Mpi, ranks: int, journal: bool) -> float:
 
 def be_a_rank(journal: bool, run: str) -> int:
     """What mpirun starts. Without: rank 0's writes are turned off; what is counted for the summary stays."""
+    from mpibatch.mpi.lifeline import Lifeline
     from mpibatch.mpi.session import run_rank
 
     if not journal:
@@ -75,7 +76,7 @@ def be_a_rank(journal: bool, run: str) -> int:
         Recorder.checkpoint = lambda self: None  # type: ignore[method-assign]
         Assembly.finish = lambda self: None  # type: ignore[method-assign]
     directory = RunDirectory(Path(run))
-    return run_rank(lambda: Opened(job_of(directory), directory, Wishes()), os.environ)
+    return run_rank(lambda: Opened(job_of(directory), directory, Wishes()), os.environ, Lifeline.to_parent())
 
 
 def ratios(folder: Path, name: str, count: int, rounds: int, mpi: Mpi, ranks: int) -> list[float]:

@@ -107,16 +107,17 @@ def clean(run_dir: Path) -> None:
 
 def start(opening: "Callable[[], Opened]", ranks: int | None, restarts: int) -> int:
     """As a rank where a launcher has started this process; else the launcher, or the one rank that needs none."""
+    from mpibatch.mpi.lifeline import Lifeline
     from mpibatch.placement.ranks import wanted_ranks
     from mpibatch.placement.variables import launched_by
 
     launcher = launched_by(os.environ)
     if launcher is not None:
-        import mpibatch.mpi.lifeline  # noqa: F401  # first: it takes note of the parent
+        lifeline = Lifeline.to_parent()
         from mpibatch.mpi.session import run_rank
 
         size = launcher.size
-        return run_rank(lambda: warned(opening(), size or ranks or 1, ranks), os.environ)
+        return run_rank(lambda: warned(opening(), size or ranks or 1, ranks), os.environ, lifeline)
     if ranks != 1:
         from mpibatch.launching.launch import launch
         from mpibatch.launching.mpi import Finding
@@ -131,7 +132,7 @@ def start(opening: "Callable[[], Opened]", ranks: int | None, restarts: int) -> 
         opened = opening()
     from mpibatch.mpi.session import run_rank
 
-    return run_rank(lambda: opened, os.environ)
+    return run_rank(lambda: opened, os.environ, Lifeline.none())
 
 
 def warned(opened: "Opened", ranks: int, asked: int | None) -> "Opened":

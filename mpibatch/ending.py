@@ -1,8 +1,8 @@
 """How a process of mpibatch ends: all that was registered for its exit is done, and then it is gone at once.
 
-Python's own finalization is left out. A thread of pyarrow that lets go of a Python object while the interpreter is taken
-down ends the process with SIGABRT ("terminate called without an active exception"): seen in 15 of 100 processes that
-ended right after they had read a Parquet file. A run that was complete would have ended with status 134.
+Python's own finalization is left out. A thread of pyarrow that lets go of a Python object while the interpreter is
+taken down ends the process with SIGABRT ("terminate called without an active exception"): seen in 15 of 100 processes
+that ended right after they had read a Parquet file. A run that was complete would have ended with status 134.
 """
 
 import atexit

@@ -70,8 +70,9 @@ def test_what_is_registered_is_run_and_what_is_printed_arrives() -> None:
 
 
 def test_an_exception_is_an_error() -> None:
-    result = ended("from mpibatch.ending import exit_with\n        \nexit_with(lambda: 1 // 0)")
-    assert result.returncode == 1 and "ZeroDivisionError" in result.stderr
+    result = ended("from mpibatch.ending import exit_with\nexit_with(lambda: 1 // 0)")
+    assert result.returncode == 1
+    assert "ZeroDivisionError" in result.stderr
 
 
 def test_a_forked_child_has_its_own_status() -> None:

@@ -82,6 +82,7 @@ class Executor:
         spec = os.memfd_create("mpibatch-spec", os.MFD_CLOEXEC)
         os.write(spec, describe(told).to_json().encode())
         python = [sys.executable, "-u", "-P", "-m", "mpibatch.execution.child", str(spec)]
+        self._before = frozenset(guardian.children(os.getpid()))
         with stdout.open("ab") as out, stderr.open("ab") as err:
             self._guardian = subprocess.Popen(
                 [sys.executable, "-I", "-S", guardian.__file__, str(control.fileno()), *python],
@@ -224,7 +225,7 @@ class Executor:
     def _end(self) -> None:
         """The guardian is gone, and with it the executor, also where somebody has killed the guardian itself."""
         if self.status is None:
-            while guardian.kill_descendants(spare=frozenset({self._guardian.pid})):
+            while guardian.kill_descendants(spare=self._before | {self._guardian.pid}):
                 with contextlib.suppress(ChildProcessError):
                     while os.waitpid(-1, os.WNOHANG)[0]:
                         pass

@@ -51,7 +51,7 @@ def launch(
         wished = wishes if incarnation == 0 else again
         with TemporaryDirectory(prefix="mpibatch-mpirun-", ignore_cleanup_errors=True) as scratch:
             process = Kept(command(mpi, ranks, directory.path, wished, spread, scratch), env)
-            watch = Watch(directory, limits.start(ranks, env))
+            watch = Watch(directory, limits.together(ranks, env))
             with _forwarding(process) as asked:
                 returned = process.wait(partial(_look_after, process, watch, asked))
         status = judge(directory, returned, ended_before)

@@ -4,13 +4,9 @@ import argparse
 import os
 from pathlib import Path
 
-import mpibatch.mpi.lifeline  # noqa: F401  # first: it takes note of the parent
 from mpibatch.ending import exit_with
 from mpibatch.errors import TOLD, ExitStatus
-from mpibatch.mpi.session import run_rank
-from mpibatch.reporting.console import print_anything
-from mpibatch.runs.directory import RunDirectory
-from mpibatch.runs.record import Opened, Wishes, job_of
+from mpibatch.mpi.lifeline import Lifeline
 
 
 def main() -> int:
@@ -19,10 +15,16 @@ def main() -> int:
     parser.add_argument("--retry-failed", action="store_true")
     parser.add_argument("--accept-changed-inputs", action="store_true")
     options = parser.parse_args()
+    lifeline = Lifeline.to_parent()
+    from mpibatch.mpi.session import run_rank
+    from mpibatch.reporting.console import print_anything
+    from mpibatch.runs.directory import RunDirectory
+    from mpibatch.runs.record import Opened, Wishes, job_of
+
     print_anything()
     directory = RunDirectory(options.run_dir.absolute())
     wishes = Wishes(options.retry_failed, options.accept_changed_inputs)
-    status = run_rank(lambda: Opened(job_of(directory), directory, wishes), os.environ)
+    status = run_rank(lambda: Opened(job_of(directory), directory, wishes), os.environ, lifeline)
     return TOLD if status is ExitStatus.ERROR else status
 
 

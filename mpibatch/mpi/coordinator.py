@@ -7,13 +7,14 @@
 It holds no row bytes: what arrives goes to the log before the next look.
 """
 
-import contextlib
 import logging
-import os
+import math
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -37,19 +38,21 @@ from mpibatch.execution.messages import (
 )
 from mpibatch.execution.worker import Worker
 from mpibatch.mpi.hearing import Hearing
+from mpibatch.mpi.lifeline import Lifeline
 from mpibatch.mpi.member import BEAT_SECONDS, Signals
 from mpibatch.mpi.messages import Seated, Signalled
 from mpibatch.mpi.pace import Pace
 from mpibatch.mpi.spread import Answer
 from mpibatch.mpi.transport import Transport
 from mpibatch.mpi.walltime import Walltime
-from mpibatch.runs.lease import began
 from mpibatch.runs.plan import Plan
 from mpibatch.runs.recorder import UNSEEN, Recorder
 from mpibatch.scheduling.scheduler import ATTEMPT_DTYPE, Abort, Action, Finish, Grant, Recall, Scheduler
 from mpibatch.types import Failure
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 HOUSEKEEPING_SECONDS = 1.0
 ASSEMBLY_SECONDS = 0.05  # in one piece, what came meanwhile costs a fraction
@@ -98,6 +101,7 @@ class Coordinator:
         scheduler: Scheduler,
         recorder: Recorder,
         signals: Signals,
+        lifeline: Lifeline,
         config: ParallelRunConfig,
         walltime: Walltime,
         housekeep: Callable[[Progress], None],
@@ -111,6 +115,7 @@ class Coordinator:
         self._scheduler = scheduler
         self._recorder = recorder
         self._signals = signals
+        self._lifeline = lifeline
         self._config = config
         self._walltime = walltime
         self._hearing = Hearing(rank for rank in range(transport.size) if rank)
@@ -151,7 +156,7 @@ class Coordinator:
                     self._recorder.checkpoint()
                 pace.rest(self._descriptors(), busy, self._attempts)
             while self._ended.error is None and self._assemble():
-                pass
+                self._look()
             self._judge_at_end()
         except (RunDirectoryError, StoppedEarly) as error:  # the disk is full or gone; another owner has taken over
             self._ended = Farewell(error)
@@ -178,6 +183,17 @@ class Coordinator:
             pace.rest(self._descriptors(), busy)
         for rank in set(self._members) - self._ranks.gone:
             logger.warning("rank %d has not said goodbye", rank)
+        self._lifeline.hold(math.inf)  # what is left to do takes as long as it takes
+
+    def meanwhile(self, work: Callable[[], T]) -> T:
+        """What `work`, in a thread, returns or raises. The ranks would give up on a rank 0 that does but that."""
+        pace = Pace()
+        with ThreadPoolExecutor(1, "mpibatch-meanwhile") as pool:
+            result = pool.submit(work)
+            while not result.done():
+                busy = self._look()
+                pace.rest(self._descriptors(), busy)
+        return result.result()
 
     def hear_seated(self, rank: int, seated: Seated) -> None:
         """Where a rank sits, or why it cannot; once all have said so it is made known."""
@@ -216,6 +232,7 @@ class Coordinator:
                 self._hear(rank, message)
         for number in self._signals.take():
             self._signalled(number, 0)
+        self._beat()
         return bool(messages) or self._transport.sending
 
     def _hear(self, rank: int, report: Report | Answer) -> None:
@@ -304,22 +321,17 @@ class Coordinator:
         self._ranks.working.discard(rank)
         self._hearing.forget(rank)
         self._recorder.count_lost(len(held))
-        self._end_remains(rank)
         self._act(self._scheduler.left(rank))
         self._is_anybody_left()
-
-    def _end_remains(self, rank: int) -> None:
-        """A disowned rank of this very host is killed, so that mpirun does not wait for a stopped process."""
-        seated = self._seated.get(rank)
-        if seated is None or seated.host != self._seated[0].host:
-            return
-        if began(seated.pid) == seated.began:  # else it is gone, and its number may be another's
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(seated.pid, signal.SIGKILL)
 
     def _watch_ranks(self) -> None:
         for rank in self._hearing.silent(self._config.rank_timeout):
             self._lose(rank, f"has been silent for {self._config.rank_timeout:g} s")
+
+    def _beat(self) -> None:
+        """Rank 0 goes on: for the others, and for its own lookout."""
+        if self._transport.size > 1:
+            self._lifeline.hold(2 * self._config.rank_timeout)  # as long as the others wait to hear of it
         now = time.monotonic()
         if now - self._last_beat > BEAT_SECONDS:
             self._last_beat = now

@@ -17,6 +17,7 @@ from mpibatch.datasets import open_datasets
 from mpibatch.datasets.base import Dataset
 from mpibatch.errors import AbortError, ExitStatus, MpibatchError, RunDirectoryError, StoppedEarly
 from mpibatch.mpi.coordinator import Coordinator, Farewell, Progress
+from mpibatch.mpi.lifeline import Lifeline
 from mpibatch.mpi.member import Signals
 from mpibatch.mpi.messages import CallOff, Seated, Setup
 from mpibatch.mpi.session import ALL_WORK_UP_TO, SHUTDOWN_SECONDS, take_seat
@@ -44,7 +45,13 @@ PROGRESS_SECONDS = 10.0
 
 
 def lead(
-    job: Job, directory: RunDirectory, wishes: Wishes, transport: Transport, signals: Signals, console: TextIO
+    job: Job,
+    directory: RunDirectory,
+    wishes: Wishes,
+    transport: Transport,
+    signals: Signals,
+    lifeline: Lifeline,
+    console: TextIO,
 ) -> ExitStatus:
     """The run of `job` in `directory`, as rank 0, from its beginning or from where it stopped.
 
@@ -59,7 +66,7 @@ def lead(
         return ExitStatus.COMPLETE
     lease = acquire(directory, tell=tell)
     try:
-        return _lead(job, directory, wishes, lease, transport, signals, tell)
+        return _lead(job, directory, wishes, lease, transport, signals, lifeline, tell)
     finally:
         lease.release()
 
@@ -88,6 +95,7 @@ def _lead(
     lease: Lease,
     transport: Transport,
     signals: Signals,
+    lifeline: Lifeline,
     tell: Callable[[str], None],
 ) -> ExitStatus:
     started = time.monotonic()
@@ -107,7 +115,7 @@ def _lead(
     setup = Setup(job, str(directory.path), plan.frozen, works or transport.size == 1)
     for rank in range(1, transport.size):
         transport.send(rank, setup)
-    seated, worker = take_seat(setup, transport)
+    seated, worker = take_seat(setup, transport, lifeline)
     output = (
         directory.outputs / config.append_row_file_name if config.output_action is OutputAction.APPEND_ROW else None
     )
@@ -128,6 +136,7 @@ def _lead(
         scheduler=scheduler,
         recorder=recorder,
         signals=signals,
+        lifeline=lifeline,
         config=config,
         walltime=walltime,
         housekeep=board.update,
@@ -200,7 +209,7 @@ class _Board:
 
     def end(self, coordinator: Coordinator, farewell: Farewell) -> ExitStatus:
         """Output closed, summary written, workers gone, in an order in which a hang loses nothing."""
-        error = farewell.error or self._close_output()
+        error = farewell.error or coordinator.meanwhile(self._close_output)
         state = State.COMPLETED if error is None else State.ABORTED if isinstance(error, AbortError) else State.STOPPED
         summary = self._summary(state, str(error or ""))
         try:

@@ -1,89 +1,72 @@
-"""A rank ends with what has started it (mpirun, its daemon, or slurmstepd), and does not wait for ever for ranks that
-never come.
+"""A rank's hold on life: it ends with what has started it, and when it has not shown for too long that it goes on.
 
-A launcher that is killed leaves its ranks running where nothing else ends them, and a resume would then be refused. Not
-by PR_SET_PDEATHSIG: that fires when the *thread* that started the rank ends, and Open MPI starts many ranks from
-threads of short life.
-
-    MPI_Init         a child of the rank looks on: MPI_Init holds the interpreter, so that no thread of ours runs
-    all together     SIGALRM, whose default action needs no interpreter either
-    from then on     a thread
+rank --hold(seconds)--> lookout (a process of its own, see there) --SIGKILL--> rank, if it is not heard of again
 """
 
 import contextlib
+import math
 import os
-import signal
-import threading
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from pathlib import Path
 
-from mpibatch.errors import ExitStatus
-
-LOOK_SECONDS = 0.25
-PARENT = os.getppid()  # at import, which comes before what takes long to import
+TELL_SECONDS = 2.0
+LOOKOUT = Path(__file__).with_name("lookout.py")
 
 
-@contextmanager
-def coming_together(seconds: int) -> Iterator[None]:
-    """While it lasts this process is killed if its parent dies, or if it takes longer than `seconds`; 0: never.
+class Lifeline:
+    """stream: descriptor of what the lookout reads, never closed: the process may be stopped in its last moment.
+    clock: gives seconds, as time.monotonic does; lookout: kept, since it is not waited for."""
 
-    Where a rank dies or is stopped in MPI_Init the others wait for it, and with ULFM mpirun does not end them. To be
-    called before MPI, and threads, are there: it forks.
-    """
-    if not seconds:
-        yield
-        return
-    rank = os.getpid()
-    child = os.fork()
-    if child == 0:
-        _look_on(rank, seconds)
-    try:
-        yield
-    finally:
-        os.kill(child, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(child, 0)
+    def __init__(
+        self,
+        stream: int,
+        clock: Callable[[], float] = time.monotonic,
+        lookout: "subprocess.Popen[bytes] | None" = None,
+    ) -> None:
+        os.set_blocking(stream, False)
+        self._stream = stream
+        self._lookout = lookout
+        self._clock = clock
+        self._limit, self._told = math.inf, -math.inf
 
+    @classmethod
+    def to_parent(cls) -> "Lifeline":
+        """With a lookout. To be made first: what else a rank needs takes long to import."""
+        reading, writing = os.pipe()
+        with open(reading, "rb") as ears:
+            lookout = subprocess.Popen(
+                [sys.executable, "-I", "-S", os.fspath(LOOKOUT), str(os.getpid()), str(os.getppid())],
+                stdin=ears,
+                stdout=subprocess.DEVNULL,  # mpirun waits for the ends of what a rank writes to
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        return cls(writing, lookout=lookout)
 
-def _look_on(rank: int, seconds: int) -> NoReturn:
-    """In the child."""
-    try:
-        os.closerange(0, 3)  # mpirun waits for the ends of what the rank writes to
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-            signal.signal(number, signal.SIG_IGN)
-        until = time.monotonic() + seconds
-        while os.getppid() == rank:
-            if _parent_of(rank) != PARENT or time.monotonic() > until:
-                os.kill(rank, signal.SIGKILL)
-            time.sleep(LOOK_SECONDS)
-    finally:
-        os._exit(0)
+    @classmethod
+    def none(cls) -> "Lifeline":
+        """Of a run of one that nobody has launched."""
+        return cls(os.open(os.devnull, os.O_WRONLY))
 
+    def hold(self, seconds: float) -> None:
+        """Where this process does not call it again within `seconds` (inf: whenever it likes), it is killed.
 
-def _parent_of(pid: int) -> int | None:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[1])
-    except OSError:
-        return None
+        To be called at every turn of a loop: what the lookout knows already it is told only now and then.
+        """
+        now = self._clock()
+        if seconds == self._limit and now < self._told + min(TELL_SECONDS, seconds / 8):
+            return
+        self._limit, self._told = seconds, now
+        with contextlib.suppress(OSError):  # somebody has killed or stopped the lookout
+            os.write(self._stream, f"{seconds}\n".encode())
 
-
-@contextmanager
-def no_longer_than(seconds: int) -> Iterator[None]:
-    """Ends this process by SIGALRM where it takes longer; 0: never. For what all ranks do together."""
-    signal.alarm(seconds)
-    yield
-    signal.alarm(0)
-
-
-def end_with_parent() -> None:
-    """From now on this process ends, at once and without goodbye, when its parent has ended."""
-
-    def watch() -> None:
-        while os.getppid() == PARENT:
-            time.sleep(LOOK_SECONDS)
-        os._exit(ExitStatus.STOPPED)  # the guardian of the executor sees its socket close
-
-    threading.Thread(target=watch, name="mpibatch-lifeline", daemon=True).start()
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """For what all ranks do together: where one dies or is stopped the others wait for it."""
+        self.hold(seconds)
+        yield  # after an exception the limit stays: all that is left to do is to end
+        self.hold(math.inf)

@@ -12,6 +12,7 @@ from mpibatch.errors import StoppedEarly
 from mpibatch.execution.messages import Beat, Gone, Leave, Results
 from mpibatch.execution.worker import Worker
 from mpibatch.mpi.hearing import Hearing
+from mpibatch.mpi.lifeline import Lifeline
 from mpibatch.mpi.messages import CallOff, Setup, Signalled
 from mpibatch.mpi.pace import Pace
 from mpibatch.mpi.spread import Answering
@@ -67,7 +68,7 @@ def wait_for_setup(transport: Transport) -> Setup | None:
         pace.rest([], busy=bool(messages) or transport.sending)
 
 
-def serve(transport: Transport, worker: Worker, signals: Signals, rank_timeout: float) -> bool:
+def serve(transport: Transport, worker: Worker, signals: Signals, lifeline: Lifeline, rank_timeout: float) -> bool:
     """Works for rank 0 until told to leave; returns whether MPI_Finalize can be trusted.
 
     Raises RankZeroLost where rank 0 has died, or was silent for twice `rank_timeout` seconds; the executor is gone
@@ -75,6 +76,7 @@ def serve(transport: Transport, worker: Worker, signals: Signals, rank_timeout: 
     """
     pace, hearing, last_beat, trusted = Pace(), Hearing([0]), time.monotonic(), True
     while True:
+        lifeline.hold(1.5 * rank_timeout)  # by then rank 0 has given it up
         orders = transport.receive()
         for _, order in orders:
             hearing.heard(0)

@@ -23,12 +23,10 @@ class CallOff:
 
 @dataclass(frozen=True, slots=True)
 class Seated:
-    """A rank to rank 0: where its executor sits. began: when the process `pid` started, in clock ticks."""
+    """A rank to rank 0: where its executor sits."""
 
     host: str
     local_rank: int
-    pid: int
-    began: int | None
     placement: Placement | None
     problem: str = ""  # why there is no placement
 

@@ -8,7 +8,6 @@ import atexit
 import contextlib
 import logging
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +20,7 @@ from mpibatch.execution.furnish import Seat, staging_folder, starter
 from mpibatch.execution.guardian import PR_SET_CHILD_SUBREAPER, prctl
 from mpibatch.execution.watchdog import TimeLimits
 from mpibatch.execution.worker import Worker, WorkerSettings
-from mpibatch.mpi.lifeline import coming_together, end_with_parent, no_longer_than
+from mpibatch.mpi.lifeline import Lifeline
 from mpibatch.mpi.member import RankZeroLost, Signals, serve, wait_for_setup
 from mpibatch.mpi.messages import CallOff, Seated, Setup
 from mpibatch.mpi.transport import MpiTransport, Solo, Transport
@@ -31,10 +30,8 @@ from mpibatch.placement.fit import misfit, singletons
 from mpibatch.placement.place import Sight, allowed_cores, place
 from mpibatch.placement.variables import Launcher, launched_by
 from mpibatch.runs.directory import RunDirectory
-from mpibatch.runs.lease import began
 from mpibatch.runs.record import Opened
 
-FINALIZE_SECONDS = 30
 SHUTDOWN_SECONDS = 30.0
 ALL_WORK_UP_TO = 32  # ranks: with more, rank 0 has enough to do
 
@@ -44,7 +41,7 @@ logger = logging.getLogger(__name__)
 Opening = Callable[[], Opened]
 
 
-def run_rank(opening: Opening, env: Mapping[str, str]) -> ExitStatus:
+def run_rank(opening: Opening, env: Mapping[str, str], lifeline: Lifeline) -> ExitStatus:
     """Runs this process as a rank, or as all of a run of one. `opening` is called on rank 0 only.
 
     Prints what went wrong to stderr; never raises for a user's mistake.
@@ -54,7 +51,7 @@ def run_rank(opening: Opening, env: Mapping[str, str]) -> ExitStatus:
     prctl(PR_SET_CHILD_SUBREAPER, 1)  # what an executor leaves behind when its guardian is killed comes to us
     logging.raiseExceptions = False  # a full disk is for the results log to report
     try:
-        with coming_together(start_limit(launcher, env)):
+        with lifeline.within(limits.together((launcher and launcher.size) or 1, env)):
             transport = connect(launcher, env)
     except MpibatchError as error:
         if launcher is None or launcher.rank == 0:  # the others would say the same
@@ -62,14 +59,12 @@ def run_rank(opening: Opening, env: Mapping[str, str]) -> ExitStatus:
         if isinstance(error, StoppedEarly):
             os._exit(error.status)  # MPI_Finalize would wait for the dead
         return error.status
-    if launcher is not None:
-        end_with_parent()
     trusted = True
     try:
         if transport.rank == 0:
-            status = _lead(opening, transport, signals)
+            status = _lead(opening, transport, signals, lifeline)
         else:
-            trusted = _follow(transport, signals)
+            trusted = _follow(transport, signals, lifeline)
             status = ExitStatus.COMPLETE
     except Exception as error:
         if transport.size == 1 and not isinstance(error, MpibatchError):
@@ -79,8 +74,9 @@ def run_rank(opening: Opening, env: Mapping[str, str]) -> ExitStatus:
         _tell(error, transport.rank)
         trusted = isinstance(error, MpibatchError) and not isinstance(error, RankZeroLost)
         status = error.status if isinstance(error, MpibatchError) else ExitStatus.ERROR
-    if launcher is not None:
-        signal.alarm(FINALIZE_SECONDS)  # MPI_Finalize waits for ranks that nobody has noticed to be lost
+    lifeline.hold(
+        limits.together(transport.size, env)
+    )  # MPI_Finalize waits for ranks that nobody has noticed to be lost
     transport.close()
     if transport.broken or not trusted:
         # everything is durable by now, and MPI_Finalize may wait for the dead
@@ -144,28 +140,23 @@ def _finalize() -> None:
         MPI.Finalize()
 
 
-def start_limit(launcher: Launcher | None, env: Mapping[str, str]) -> int:
-    """Seconds for what all ranks do together at the start; 0 for a run of one rank."""
-    return 0 if launcher is None else limits.start(launcher.size or 0, env)
-
-
-def _lead(opening: Opening, transport: Transport, signals: Signals) -> ExitStatus:
+def _lead(opening: Opening, transport: Transport, signals: Signals, lifeline: Lifeline) -> ExitStatus:
     from mpibatch.mpi.lead import lead
 
     opened = opening()
     with _tidy(opened.job, opened.directory):
-        return lead(opened.job, opened.directory, opened.wishes, transport, signals, sys.stdout)
+        return lead(opened.job, opened.directory, opened.wishes, transport, signals, lifeline, sys.stdout)
 
 
-def _follow(transport: Transport, signals: Signals) -> bool:
+def _follow(transport: Transport, signals: Signals, lifeline: Lifeline) -> bool:
     """Whether MPI_Finalize can be trusted."""
     setup = wait_for_setup(transport)
     if setup is not None:
-        seated, worker = take_seat(setup, transport)
+        seated, worker = take_seat(setup, transport, lifeline)
         transport.send(0, seated)
         if worker is not None:
             with _tidy(setup.job, RunDirectory(Path(setup.directory))):
-                return serve(transport, worker, signals, setup.job.config.rank_timeout)
+                return serve(transport, worker, signals, lifeline, setup.job.config.rank_timeout)
     return True
 
 
@@ -178,22 +169,22 @@ def _tidy(job: Job, directory: RunDirectory) -> Iterator[None]:
         staging.remove(staging_folder(job, directory, os.environ))
 
 
-def take_seat(setup: Setup, transport: Transport) -> tuple[Seated, Worker | None]:
+def take_seat(setup: Setup, transport: Transport, lifeline: Lifeline) -> tuple[Seated, Worker | None]:
     """Where this rank's executor sits, and the worker that owns it; all ranks call this together.
 
     No worker where there is no place for one (`Seated.problem` says why) or rank 0 does not work.
     """
     directory = RunDirectory(Path(setup.directory))
-    host, pid = os.uname().nodename, os.getpid()
+    host = os.uname().nodename
     problem = log_to(directory, host, transport.rank, setup.job.config.logging_level)
     works = transport.rank > 0 or setup.coordinator_works
     environment = {**os.environ, **setup.job.config.environment_variables}
     sight = Sight(gpus.visible(environment), allowed_cores()) if works else None
-    with no_longer_than(start_limit(launched_by(os.environ), os.environ)):
+    with lifeline.within(limits.together(transport.size, os.environ)):
         _, sights = transport.gather_on_host((transport.rank, sight))
     seats = sorted((rank, sight) for rank, sight in sights if sight is not None)
     if problem or not works:
-        return Seated(host, 0, pid, began(pid), None, problem), None
+        return Seated(host, 0, None, problem), None
     local_rank = [rank for rank, _ in seats].index(transport.rank)
     config = setup.job.config
     try:
@@ -205,8 +196,8 @@ def take_seat(setup: Setup, transport: Transport) -> tuple[Seated, Worker | None
         )
         worker = _worker(setup, directory, Seat(transport.rank, local_rank, host, placement))
     except (UsageError, OSError) as error:
-        return Seated(host, local_rank, pid, began(pid), None, str(error)), None
-    return Seated(host, local_rank, pid, began(pid), placement), worker
+        return Seated(host, local_rank, None, str(error)), None
+    return Seated(host, local_rank, placement), worker
 
 
 def _worker(setup: Setup, directory: RunDirectory, seat: Seat) -> Worker:

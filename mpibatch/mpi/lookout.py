@@ -1,0 +1,61 @@
+"""The lookout: a small process beside a rank that kills it when its time is up, or when what has started it has ended.
+
+    rank --(pipe, its stdin)--> lookout     a number: be heard of again within so many seconds, or be killed
+                                            end of file: the rank has ended, and so does the lookout
+
+A launcher that is killed leaves its ranks running where nothing else ends them, and a resume would then be refused. And
+a rank that is stopped, or in MPI_Init or MPI_Finalize, which hold the interpreter, cannot see to its own end: mpirun
+waits for it for ever, with ULFM at least. Not by PR_SET_PDEATHSIG: that fires when the *thread* that started the rank
+ends, and Open MPI starts many ranks from threads of short life.
+
+Run as a script with nothing but the standard library, since it must start fast and stay small.
+"""
+
+import contextlib
+import math
+import os
+import select
+import signal
+import sys
+import time
+
+LOOK_SECONDS = 0.25
+GAP_SECONDS = 2.0  # between two looks: the lookout itself was stopped, and the rank with it
+
+
+def parent_of(pid: int) -> int | None:
+    """None where there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except OSError:
+        return None
+
+
+def main(arguments: list[str]) -> None:
+    """`lookout.py RANK PARENT`: process numbers of the rank and of what has started it."""
+    rank, parent = map(int, arguments)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)  # batch systems send them to all processes of a job
+    poller = select.poll()
+    poller.register(0, select.POLLIN)
+    limit, heard = math.inf, time.monotonic()
+    looked = heard
+    while True:
+        readable = poller.poll(LOOK_SECONDS * 1000)
+        now = time.monotonic()
+        if readable:
+            said = os.read(0, 65536).split()
+            if not said:
+                return
+            limit, heard = float(said[-1]), now
+        elif now - looked > GAP_SECONDS:
+            heard += now - looked
+        looked = now
+        if now - heard > limit or parent_of(rank) != parent:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(rank, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
