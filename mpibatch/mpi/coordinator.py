@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 
@@ -51,8 +50,6 @@ from mpibatch.scheduling.scheduler import ATTEMPT_DTYPE, Abort, Action, Finish, 
 from mpibatch.types import Failure
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 HOUSEKEEPING_SECONDS = 1.0
 ASSEMBLY_SECONDS = 0.05  # in one piece, what came meanwhile costs a fraction
@@ -185,8 +182,8 @@ class Coordinator:
             logger.warning("rank %d has not said goodbye", rank)
         self._lifeline.hold(math.inf)  # what is left to do takes as long as it takes
 
-    def meanwhile(self, work: Callable[[], T]) -> T:
-        """What `work`, in a thread, returns or raises. The ranks would give up on a rank 0 that does but that."""
+    def meanwhile(self, work: Callable[[], MpibatchError | None]) -> MpibatchError | None:
+        """What `work`, in a thread, returns. The ranks would give up on a rank 0 that does but that."""
         pace = Pace()
         with ThreadPoolExecutor(1, "mpibatch-meanwhile") as pool:
             result = pool.submit(work)
@@ -330,8 +327,8 @@ class Coordinator:
 
     def _beat(self) -> None:
         """Rank 0 goes on: for the others, and for its own lookout."""
-        if self._transport.size > 1:
-            self._lifeline.hold(2 * self._config.rank_timeout)  # as long as the others wait to hear of it
+        waited_for = 2 * self._config.rank_timeout if self._transport.size > 1 else math.inf  # by the others
+        self._lifeline.hold(waited_for)
         now = time.monotonic()
         if now - self._last_beat > BEAT_SECONDS:
             self._last_beat = now

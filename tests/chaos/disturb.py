@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.processes import command, marked
 
-KINDS = ("executor", "guardian", "rank", "rank 0", "mpirun", "launcher", "keeper", "tree")
+KINDS = ("executor", "guardian", "lookout", "rank", "rank 0", "mpirun", "launcher", "keeper", "tree")
 STOPPABLE = ("executor", "rank")
 
 
@@ -49,6 +49,8 @@ def processes(mark: str, run: Path, started: int) -> dict[str, list[int]]:
         line = " ".join(words)
         if "guardian.py" in line:
             found["guardian" if "mpibatch.execution.child" in line else "keeper"].append(pid)
+        elif "lookout.py" in line:
+            found["lookout"].append(pid)
         elif "mpibatch.execution.child" in words:
             found["executor"].append(pid)
         elif words and Path(words[0]).name in ("mpirun", "mpiexec", "prterun", "mpiexec.hydra"):
