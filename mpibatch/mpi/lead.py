@@ -25,14 +25,14 @@ from mpibatch.mpi.spread import Spread
 from mpibatch.mpi.transport import Transport
 from mpibatch.mpi.walltime import Walltime
 from mpibatch.output import open_writer
-from mpibatch.placement.allocation import allocation_end
+from mpibatch.placement.allocation import allocation_end, is_restarted
 from mpibatch.reporting import words
 from mpibatch.reporting.console import Console
 from mpibatch.runs import record
 from mpibatch.runs.changes import refuse_changed_inputs
 from mpibatch.runs.directory import RunDirectory, cannot_write, write_json
 from mpibatch.runs.history import History, Position, read
-from mpibatch.runs.lease import Lease, acquire
+from mpibatch.runs.lease import InUse, Lease, acquire
 from mpibatch.runs.plan import Plan
 from mpibatch.runs.record import Wishes
 from mpibatch.runs.recorder import Recorder
@@ -42,6 +42,7 @@ from mpibatch.scheduling.thresholds import Limits
 from mpibatch.types import UNKNOWN, Cause
 
 PROGRESS_SECONDS = 10.0
+LOOK_AGAIN_SECONDS = 1.0
 
 
 def lead(
@@ -59,16 +60,39 @@ def lead(
     """
     tell = Console(console).tell
     tell(f"run directory {directory.path}")
-    if nothing_left := record.nothing_left(directory, wishes):
-        tell(nothing_left)
+    lease = _own(directory, wishes, signals, tell)
+    if lease is None:
         for rank in range(1, transport.size):
             transport.send(rank, CallOff())
         return ExitStatus.COMPLETE
-    lease = acquire(directory, tell=tell)
     try:
         return _lead(job, directory, wishes, lease, transport, signals, lifeline, tell)
     finally:
         lease.release()
+
+
+def _own(directory: RunDirectory, wishes: Wishes, signals: Signals, tell: Callable[[str], None]) -> Lease | None:
+    """The run directory; None where nothing is left to do in it.
+
+    Slurm may have started this job again though its last incarnation lives, on a node that Slurm hears nothing of. If
+    it reaches the run directory it may complete the run; it is waited for. Raises MpibatchError.
+    """
+    told = False
+    while True:
+        if nothing_left := record.nothing_left(directory, wishes):
+            tell(nothing_left)
+            return None
+        try:
+            return acquire(directory, tell=tell)
+        except InUse as error:
+            if not is_restarted(os.environ):
+                raise
+            if signals.take():
+                raise StoppedEarly(f"{error} That was waited for until a signal came.") from error
+            if not told:
+                tell(f"{error} That is waited for, since this job was started again by Slurm.")
+                told = True
+            time.sleep(LOOK_AGAIN_SECONDS)
 
 
 def _history(directory: RunDirectory, datasets: list[Dataset], wishes: Wishes, transport: Transport) -> History:

@@ -1,4 +1,4 @@
-"""What Slurm says of itself: the one way to run its commands, and when this allocation ends.
+"""What Slurm says of itself: the one way to run its commands, and how often this job began and when it will end.
 
 A command goes in as a list, never through a shell, and its answer comes back whole. Whoever asks Slurm takes
 the `Call` as an argument, so that tests can answer in its place or ask a cluster of their own.
@@ -17,6 +17,11 @@ def call(command: list[str]) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=PATIENCE
     )
+
+
+def is_restarted(env: Mapping[str, str]) -> bool:
+    """Whether Slurm has put this job back into the queue, and has started it again."""
+    return env.get("SLURM_RESTART_COUNT", "0") not in ("", "0")
 
 
 def allocation_end(env: Mapping[str, str], call: Call = call) -> float | None:

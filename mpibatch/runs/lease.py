@@ -51,6 +51,10 @@ class Owner:
         return began(self.pid) == self.began
 
 
+class InUse(UsageError):
+    """Another run is at work in the directory."""
+
+
 class Lease:
     """Held from `acquire` to `release`; a thread beats."""
 
@@ -135,7 +139,7 @@ def acquire(
     """Makes this process the owner of the run directory.
 
     Waits up to LEASE_SECONDS where the last owner was on another machine and has not said goodbye.
-    Raises UsageError where another owner is at work, RunDirectoryError where nothing can be written.
+    Raises InUse where another owner is at work, RunDirectoryError where nothing can be written.
     """
     path = directory.path / "owner.json"
     me = Owner.me()
@@ -150,7 +154,7 @@ def acquire(
 
 
 def refuse_if_owned(directory: RunDirectory, wait: Callable[[float], None] = time.sleep) -> None:
-    """Raises UsageError where a run is at work in the directory."""
+    """Raises InUse where a run is at work in the directory."""
     path = directory.path / "owner.json"
     owner = _read(path)
     if owner is not None:
@@ -158,7 +162,7 @@ def refuse_if_owned(directory: RunDirectory, wait: Callable[[float], None] = tim
 
 
 def _succeed(path: Path, me: Owner, wait: Callable[[float], None], tell: Callable[[str], None]) -> bool:
-    """Takes over from an owner that is gone; False where another was quicker. Raises UsageError, OSError."""
+    """Takes over from an owner that is gone; False where another was quicker. Raises InUse, OSError."""
     first = _read(path)
     if first is None:
         # empty or damaged: a full disk may have left it; nobody owns what nobody can read
@@ -196,7 +200,7 @@ def _refuse_if_alive(path: Path, other: Owner, wait: Callable[[float], None], te
             wait(BEAT_SECONDS / 2)
             alive = _text(_beat_of(path, other)) not in (before, None)
     if alive:
-        raise UsageError(
+        raise InUse(
             f"{path.parent} is in use by process {other.pid} on {other.host}. Wait until that run has ended, or stop "
             "it (SIGTERM lets it end in order)."
         )

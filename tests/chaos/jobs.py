@@ -89,6 +89,7 @@ def write(folder: Path, shape: Shape) -> Path:
         "run_max_try": 6,  # a kill costs the mini-batch in the slot a try
         "run_invocation_timeout": 4,
         "load_timeout": 6,
+        "init_timeout": 10,
         "rank_timeout": 8,
         "grace": 5,
         **dict(shape.settings),

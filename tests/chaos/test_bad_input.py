@@ -174,6 +174,28 @@ def test_a_second_run_on_the_directory_is_refused(job: Path, run: Path, mark: st
     finish(run, mark)
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_job_that_slurm_has_started_again_waits_for_its_predecessor(
+    job: Path, run: Path, mark: str, ranks: int
+) -> None:
+    """Which may live on, on a node that Slurm hears nothing of."""
+    first = Run(mark, "run", job, "-n", 1, "--run-dir", run, LATER="0.05").until(lambda: done(run) > 5000)
+    again = Run(mark, "run", job, "-n", ranks, "--run-dir", run, SLURM_RESTART_COUNT="1")
+    first.ends(ExitStatus.COMPLETE)
+    again.ends(ExitStatus.COMPLETE, "is in use by process", "That is waited for", "nothing left to do")
+    assert output(run) == EXPECTED
+
+
+def test_who_waits_for_its_predecessor_can_be_stopped(job: Path, run: Path, mark: str) -> None:
+    first = Run(mark, "run", job, "-n", 1, "--run-dir", run, LATER="0.2").until(lambda: done(run) > 5000)
+    again = Run(mark, "run", job, "-n", 1, "--run-dir", run, SLURM_RESTART_COUNT="1")
+    time.sleep(2)
+    again.process.send_signal(signal.SIGUSR1)
+    again.ends(ExitStatus.STOPPED, "waited for until a signal came")
+    first.process.send_signal(signal.SIGTERM)
+    first.ends(ExitStatus.STOPPED)
+
+
 def test_another_job_in_the_directory_is_refused(job: Path, run: Path, mark: str) -> None:
     stopped(job, run, mark)
     job.write_text(job.read_text().replace('"mini_batch_size": 1', '"mini_batch_size": 2'))

@@ -206,6 +206,20 @@ def test_a_node_is_cut_off(cluster: Cluster, shared: Path) -> None:
     assert_completed(cluster, work, job, ranks=2)
 
 
+def test_the_node_of_rank_0_is_cut_off(cluster: Cluster, shared: Path) -> None:
+    """It goes on, since it reaches the run directory; the job that Slurm starts again elsewhere waits for it."""
+    work = write(shared, total=60, seconds=0.3, rank_timeout=5)
+    job = submit(cluster, work, "--nodes", "2")
+    wait_for(work, 20)
+    cluster.cut("n1")
+    cluster.declare_down("n1")
+    assert cluster.wait_job(job, timeout=110) == "COMPLETED", work.logs()
+    assert cluster.job_field(job, "NodeList") == "n[2-3]"
+    assert work.output() == work.expected
+    assert work.repeated() <= 2 * 2
+    assert "That is waited for" in work.logs()
+
+
 @pytest.mark.parametrize("accident", ["crash", "cut"])
 def test_the_ranks_go_on_on_the_nodes_that_are_left(cluster: Cluster, shared: Path, accident: str) -> None:
     """A job that Slurm lets live without a node (--no-kill), by another mpirun on the nodes that are left.

@@ -4,7 +4,7 @@ from subprocess import CompletedProcess, TimeoutExpired
 
 import pytest
 
-from mpibatch.placement.allocation import Call, allocation_end
+from mpibatch.placement.allocation import Call, allocation_end, is_restarted
 
 
 def answering(text: str, asked: list[list[str]] | None = None) -> Call:
@@ -47,3 +47,9 @@ def test_what_is_no_time_is_unknown(answer: str) -> None:
 @pytest.mark.parametrize("error", [FileNotFoundError("env"), TimeoutExpired("squeue", 120)])
 def test_a_slurm_that_does_not_answer_is_no_error(error: Exception) -> None:
     assert allocation_end({"SLURM_JOB_ID": "7"}, failing(error)) is None
+
+
+def test_a_job_that_was_started_again() -> None:
+    assert is_restarted({"SLURM_RESTART_COUNT": "2"})
+    assert not is_restarted({"SLURM_RESTART_COUNT": "0"})
+    assert not is_restarted({})
