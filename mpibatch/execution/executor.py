@@ -82,7 +82,7 @@ class Executor:
         spec = os.memfd_create("mpibatch-spec", os.MFD_CLOEXEC)
         os.write(spec, describe(told).to_json().encode())
         python = [sys.executable, "-u", "-P", "-m", "mpibatch.execution.child", str(spec)]
-        self._before = frozenset(guardian.children(os.getpid()))
+        self._before = frozenset(guardian.children(os.getpid()))  # of the rank's own, not of the script
         with stdout.open("ab") as out, stderr.open("ab") as err:
             self._guardian = subprocess.Popen(
                 [sys.executable, "-I", "-S", guardian.__file__, str(control.fileno()), *python],

@@ -90,12 +90,14 @@ def test_what_ends_with_its_starter(job: Path, start: Callable[[Path, Path], lis
 def test_what_leaves_others_at_work(job: Path, kind: str) -> None:
     """The daemons of the executor that has died are gone within two seconds though the run goes on."""
     it = Job(by_launcher(job, job.parent / "run"), job.parent / "run")
-    before = set(it.daemons())
+    before, lookouts = set(it.daemons()), set(it.of("lookout"))
     it.kill(kind)
     until = time.monotonic() + 2.0
     while len(before & set(it.daemons())) > 2:
         assert time.monotonic() < until, "its daemons are still there"
         time.sleep(0.01)
+    if kind in ("executor", "guardian"):
+        assert set(it.of("lookout")) == lookouts
     status = it.process.wait(60)
     none_left(it.mark)
     assert status == (75 if kind == "rank 0" else 0)

@@ -23,7 +23,7 @@ from mpibatch.cli import main
 from mpibatch.runs.assembly import Assembly
 
 def long(self, finish=Assembly.finish):
-    time.sleep(9)
+    time.sleep(15)
     finish(self)
 
 Assembly.finish = long
@@ -64,7 +64,7 @@ def test_one_that_is_stopped_after_its_goodbye_is_not_waited_for(either_mpi: Job
 
 
 def test_a_rank_0_that_makes_the_output_for_long_is_waited_for(job: Job) -> None:
-    job.write((SLOW + LAST_WORDS).replace("sleep(4)", "sleep(0)"), FILES, rank_timeout=3.5)
+    job.write((SLOW + LAST_WORDS).replace("sleep(4)", "sleep(0)"), FILES, rank_timeout=6)
     (job.folder / "long.py").write_text(LONG_ASSEMBLY)
     command = job.command("run", job.folder / "job.yaml", "--run-dir", job.folder / "run", ranks=2, by_mpirun=True)
     module = command.index("-m")

@@ -58,6 +58,12 @@ def is_there(pid: int) -> bool:
         return False
 
 
+def ignores(pid: int, number: signal.Signals) -> bool:
+    """See SigIgn in proc(5)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return bool(int(status.split("SigIgn:")[1].split()[0], 16) >> (number - 1) & 1)
+
+
 def test_who_is_not_heard_of_again_is_killed(ranks: list[Rank]) -> None:
     ranks.append(Rank("0.5"))
     assert ranks[0].process.wait(20) == -signal.SIGKILL
@@ -85,8 +91,8 @@ def test_the_lookout_ends_with_its_rank(ranks: list[Rank]) -> None:
 
 def test_signals_to_the_whole_job_leave_the_lookout(ranks: list[Rank]) -> None:
     ranks.append(Rank("inf"))
-    time.sleep(0.5)  # it has begun
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
+    wait_for(lambda: ignores(ranks[0].lookout, signal.SIGUSR2))  # it has begun
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         os.kill(ranks[0].lookout, number)
     time.sleep(0.5)
     assert is_there(ranks[0].lookout)
