@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from mpibatch import __version__
-from mpibatch.ending import exit_with
 from mpibatch.errors import ExitStatus, MpibatchError, UsageError
 from mpibatch.reporting.console import print_anything
 
@@ -268,7 +267,7 @@ def redirected(job: "Job", output: Path | None) -> "Job":
 def main() -> NoReturn:
     """The entry point: maps what went wrong to words and to an exit status."""
     print_anything()
-    exit_with(lambda: status_of(lambda: commands.main(standalone_mode=False)))
+    sys.exit(status_of(lambda: commands.main(standalone_mode=False)))
 
 
 def status_of(command: Callable[[], Any]) -> int:

@@ -26,7 +26,7 @@ ORDER = [
     ["output", "datasets"],
     ["placement", "columns"],
     ["config"],
-    ["types", "ending"],
+    ["types"],
     ["errors"],
 ]
 RANK = {room: place for place, rooms in enumerate(ORDER) for room in rooms}

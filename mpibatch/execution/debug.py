@@ -129,7 +129,7 @@ def _show_table(writer: Finalizer, encoded: Encoded) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "rows.parquet")
         writer.finalize(path, encoded.schema, [(encoded.schema, encoded.data)])
-        print(pq.read_table(path).to_pandas().to_string(), flush=True)
+        print(pq.read_table(path, use_threads=False, pre_buffer=False).to_pandas().to_string(), flush=True)
 
 
 def _become_executor(job: Job, directory: RunDirectory) -> None:

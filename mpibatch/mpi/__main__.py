@@ -2,9 +2,9 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
-from mpibatch.ending import exit_with
 from mpibatch.errors import TOLD, ExitStatus
 from mpibatch.mpi.lifeline import Lifeline
 
@@ -29,4 +29,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    exit_with(main)
+    sys.exit(main())

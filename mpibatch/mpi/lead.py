@@ -60,7 +60,7 @@ def lead(
     """
     tell = Console(console).tell
     tell(f"run directory {directory.path}")
-    lease = _own(directory, wishes, signals, tell)
+    lease = own(directory, wishes, signals, tell)
     if lease is None:
         for rank in range(1, transport.size):
             transport.send(rank, CallOff())
@@ -71,28 +71,35 @@ def lead(
         lease.release()
 
 
-def _own(directory: RunDirectory, wishes: Wishes, signals: Signals, tell: Callable[[str], None]) -> Lease | None:
-    """The run directory; None where nothing is left to do in it.
+def own(directory: RunDirectory, wishes: Wishes, signals: Signals, tell: Callable[[str], None]) -> Lease | None:
+    """Makes this process the owner; None where nothing is left to do.
 
     Slurm may have started this job again though its last incarnation lives, on a node that Slurm hears nothing of. If
     it reaches the run directory it may complete the run; it is waited for. Raises MpibatchError.
     """
-    told = False
+    say = tell
     while True:
         if nothing_left := record.nothing_left(directory, wishes):
             tell(nothing_left)
             return None
         try:
-            return acquire(directory, tell=tell)
+            lease = acquire(directory, tell=say)
         except InUse as error:
             if not is_restarted(os.environ):
                 raise
             if signals.take():
                 raise StoppedEarly(f"{error} That was waited for until a signal came.") from error
-            if not told:
-                tell(f"{error} That is waited for, since this job was started again by Slurm.")
-                told = True
+            say(f"{error} That is waited for, since this job was started again by Slurm.")
+            say = _say_nothing
             time.sleep(LOOK_AGAIN_SECONDS)
+            continue
+        if not record.nothing_left(directory, wishes):
+            return lease
+        lease.release()  # the last owner has completed the run just before it said goodbye
+
+
+def _say_nothing(text: str) -> None:
+    """What was said before."""
 
 
 def _history(directory: RunDirectory, datasets: list[Dataset], wishes: Wishes, transport: Transport) -> History:

@@ -4,7 +4,6 @@ connect(env) --> Transport --> rank 0: lead(...)      plan, Setup, Coordinator, 
                            --> others: follow(...)    wait for Setup, Worker between MPI calls
 """
 
-import atexit
 import contextlib
 import logging
 import os
@@ -113,7 +112,7 @@ def connect(launcher: Launcher | None, env: Mapping[str, str]) -> Transport:
     try:
         import mpi4py
 
-        mpi4py.rc.initialize = mpi4py.rc.finalize = False  # a library that does not fit may end the process
+        mpi4py.rc.initialize, mpi4py.rc.finalize = False, True  # a library that does not fit may end the process
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise UsageError(
@@ -125,19 +124,11 @@ def connect(launcher: Launcher | None, env: Mapping[str, str]) -> Transport:
     if wrong is None:
         if not MPI.Is_initialized():
             MPI.Init_thread(MPI.THREAD_MULTIPLE)
-            atexit.register(_finalize)
         if MPI.COMM_WORLD.Get_size() == 1 and launcher.size is not None and launcher.size > 1:
             wrong = singletons(library, launcher)
     if wrong is not None:
         raise UsageError(wrong)
     return MpiTransport(MPI.COMM_WORLD)
-
-
-def _finalize() -> None:
-    from mpi4py import MPI
-
-    with contextlib.suppress(MPI.Exception):  # a rank that nobody has noticed to be lost; the record is complete
-        MPI.Finalize()
 
 
 def _lead(opening: Opening, transport: Transport, signals: Signals, lifeline: Lifeline) -> ExitStatus:

@@ -65,7 +65,9 @@ class Plan:
         """The plan of a run to go on with. Raises RunDirectoryError."""
         try:
             with path.open("rb") as file:  # pyarrow opens no path that is not UTF-8
-                table = pq.read_table(file)
+                # A thread of pyarrow that still held `file` when the process ends would abort it
+                # ("terminate called without an active exception")
+                table = pq.read_table(file, use_threads=False, pre_buffer=False)
             metadata = table.schema.metadata or {}
             frozen = json.loads(metadata[FROZEN])
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:

@@ -1,5 +1,7 @@
 """The plan: what was planned is what is granted, before and after plan.parquet, across its chunks."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,3 +92,15 @@ def test_a_plan_that_cannot_be_read_is_said(content: bytes | None, tmp_path: Pat
         (tmp_path / "plan.parquet").write_bytes(content)
     with pytest.raises(RunDirectoryError, match=r"cannot read the plan .*plan\.parquet"):
         Plan.read(tmp_path / "plan.parquet")
+
+
+def test_reading_leaves_no_thread(tmp_path: Path) -> None:
+    """One of pyarrow's that still holds the file when the process ends aborts it."""
+    Plan([], ()).write(tmp_path / "plan.parquet")
+    script = (
+        "import os; from pathlib import Path; from mpibatch.runs.plan import Plan; "
+        "before = len(os.listdir('/proc/self/task')); Plan.read(Path('plan.parquet')); "
+        "print(len(os.listdir('/proc/self/task')) - before)"
+    )
+    said = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert said.stdout == "0\n"
