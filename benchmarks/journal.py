@@ -76,7 +76,7 @@ def be_a_rank(journal: bool, run: str) -> int:
         Recorder.checkpoint = lambda self: None  # type: ignore[method-assign]
         Assembly.finish = lambda self: None  # type: ignore[method-assign]
     directory = RunDirectory(Path(run))
-    return run_rank(lambda: Opened(job_of(directory), directory, Wishes()), os.environ, Lifeline.to_parent())
+    return run_rank(lambda: Opened(job_of(directory), directory, Wishes()), os.environ, Lifeline.to_parent(60))
 
 
 def ratios(folder: Path, name: str, count: int, rounds: int, mpi: Mpi, ranks: int) -> list[float]:

@@ -107,12 +107,13 @@ def clean(run_dir: Path) -> None:
 def start(opening: "Callable[[], Opened]", ranks: int | None, restarts: int) -> int:
     """As a rank where a launcher has started this process; else the launcher, or the one rank that needs none."""
     from mpibatch.mpi.lifeline import Lifeline
+    from mpibatch.placement import limits
     from mpibatch.placement.ranks import wanted_ranks
     from mpibatch.placement.variables import launched_by
 
     launcher = launched_by(os.environ)
     if launcher is not None:
-        lifeline = Lifeline.to_parent()
+        lifeline = Lifeline.to_parent(limits.together(launcher.size or 0, os.environ))
         from mpibatch.mpi.session import run_rank
 
         size = launcher.size

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mpibatch.errors import TOLD, ExitStatus
 from mpibatch.mpi.lifeline import Lifeline
+from mpibatch.placement import limits
 
 
 def main() -> int:
@@ -15,7 +16,7 @@ def main() -> int:
     parser.add_argument("--retry-failed", action="store_true")
     parser.add_argument("--accept-changed-inputs", action="store_true")
     options = parser.parse_args()
-    lifeline = Lifeline.to_parent()
+    lifeline = Lifeline.to_parent(limits.together(0, os.environ))
     from mpibatch.mpi.session import run_rank
     from mpibatch.reporting.console import print_anything
     from mpibatch.runs.directory import RunDirectory

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TELL_SECONDS = 2.0
-LOOKOUT = Path(__file__).with_name("lookout.py")
+LOOKOUT = str(Path(__file__).with_name("lookout.py"))
 
 
 class Lifeline:
@@ -34,12 +34,15 @@ class Lifeline:
         self._limit, self._told = math.inf, -math.inf
 
     @classmethod
-    def to_parent(cls) -> "Lifeline":
-        """With a lookout. To be made first: what else a rank needs takes long to import."""
+    def to_parent(cls, longest_stop: int) -> "Lifeline":
+        """With a lookout. To be made first: what else a rank needs takes long to import.
+
+        longest_stop: seconds for which the process may be stopped, whatever `hold` allows
+        """
         reading, writing = os.pipe()
         with open(reading, "rb") as ears:
             lookout = subprocess.Popen(
-                [sys.executable, "-I", "-S", os.fspath(LOOKOUT), str(os.getpid()), str(os.getppid())],
+                [sys.executable, "-I", "-S", LOOKOUT, *map(str, (os.getpid(), os.getppid(), longest_stop))],
                 stdin=ears,
                 stdout=subprocess.DEVNULL,  # mpirun waits for the ends of what a rank writes to
                 stderr=subprocess.DEVNULL,

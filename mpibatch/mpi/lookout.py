@@ -1,4 +1,5 @@
-"""The lookout: a small process beside a rank that kills it when its time is up, or when what has started it has ended.
+"""The lookout: a small process beside a rank that kills it when its time is up, when it has been stopped (SIGSTOP) for
+too long, or when what has started it has ended.
 
     rank --(pipe, its stdin)--> lookout     a number: be heard of again within so many seconds, or be killed
                                             end of file: the rank has ended, and so does the lookout
@@ -20,27 +21,31 @@ import sys
 import time
 
 LOOK_SECONDS = 0.25
+STOPPED = b"T"  # a debugger stops with another state
 GAP_SECONDS = 2.0  # between two looks: the lookout itself was stopped, and the rank with it
 
 
-def parent_of(pid: int) -> int | None:
-    """None where there is no such process."""
+def state_and_parent(pid: int) -> tuple[bytes, int]:
+    """See proc(5); nothing and 0 where there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[1])
+            state, parent = file.read().rpartition(b")")[2].split()[:2]
+            return state, int(parent)
     except OSError:
-        return None
+        return b"", 0
 
 
 def main(arguments: list[str]) -> None:
-    """`lookout.py RANK PARENT`: process numbers of the rank and of what has started it."""
-    rank, parent = map(int, arguments)
+    """`lookout.py RANK PARENT SECONDS`: process numbers of the rank and of what has started it, and for how long it may
+    be stopped, whatever it has said.
+    """
+    rank, parent, longest_stop = map(int, arguments)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # batch systems send them to all processes of a job
     poller = select.poll()
     poller.register(0, select.POLLIN)
-    limit, heard = math.inf, time.monotonic()
-    looked = heard
+    limit = math.inf
+    heard = looked = ran = time.monotonic()
     while True:
         readable = poller.poll(LOOK_SECONDS * 1000)
         now = time.monotonic()
@@ -49,10 +54,13 @@ def main(arguments: list[str]) -> None:
             if not said:
                 return
             limit, heard = float(said[-1]), now
-        elif now - looked > GAP_SECONDS:
-            heard += now - looked
+        state, started_by = state_and_parent(rank)
+        if now - looked > GAP_SECONDS:
+            heard, ran = min(heard + now - looked, now), now
+        if state != STOPPED:
+            ran = now
         looked = now
-        if now - heard > limit or parent_of(rank) != parent:
+        if now - heard > limit or now - ran > longest_stop or started_by != parent:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(rank, signal.SIGKILL)
 

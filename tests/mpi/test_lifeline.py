@@ -19,14 +19,14 @@ from tests.mpi.test_hearing import Clock
 RANK = """
 import os, sys, time
 from mpibatch.mpi.lifeline import Lifeline
-lifeline = Lifeline.to_parent()
+lifeline = Lifeline.to_parent(int(sys.argv[2]))
 lifeline.hold(float(sys.argv[1]))
 print(lifeline._lookout.pid, flush=True)
 time.sleep(60)
 """
 STARTER = """
 import subprocess, sys
-rank = subprocess.Popen([sys.executable, "-c", sys.argv[1], "inf"], stdout=subprocess.PIPE)
+rank = subprocess.Popen([sys.executable, "-c", sys.argv[1], "inf", "60"], stdout=subprocess.PIPE)
 print(rank.pid, rank.stdout.readline().decode(), end="", flush=True)
 rank.wait()
 """
@@ -35,8 +35,8 @@ rank.wait()
 class Rank:
     """A process that is not heard of again after it has set its limit."""
 
-    def __init__(self, limit: str) -> None:
-        self.process = subprocess.Popen([sys.executable, "-c", RANK, limit], stdout=subprocess.PIPE)
+    def __init__(self, limit: str, longest_stop: str = "60") -> None:
+        self.process = subprocess.Popen([sys.executable, "-c", RANK, limit, longest_stop], stdout=subprocess.PIPE)
         assert self.process.stdout is not None
         self.lookout = int(self.process.stdout.readline())
 
@@ -74,6 +74,23 @@ def test_a_rank_that_is_stopped_is_killed(ranks: list[Rank]) -> None:
     ranks.append(Rank("1"))
     ranks[0].process.send_signal(signal.SIGSTOP)
     assert ranks[0].process.wait(20) == -signal.SIGKILL
+
+
+def test_a_rank_without_a_limit_that_is_stopped_is_killed(ranks: list[Rank]) -> None:
+    """While it is importing, or planning."""
+    ranks.append(Rank("inf", "1"))
+    ranks[0].process.send_signal(signal.SIGSTOP)
+    assert ranks[0].process.wait(20) == -signal.SIGKILL
+
+
+def test_a_rank_that_goes_on_in_time_lives(ranks: list[Rank]) -> None:
+    ranks.append(Rank("inf", "2"))
+    for _ in range(3):
+        ranks[0].process.send_signal(signal.SIGSTOP)
+        time.sleep(1)
+        ranks[0].process.send_signal(signal.SIGCONT)
+        time.sleep(0.5)
+    assert ranks[0].process.poll() is None
 
 
 def test_without_a_limit_it_lives(ranks: list[Rank]) -> None:
