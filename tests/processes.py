@@ -20,6 +20,14 @@ def marked(mark: str) -> Iterator[int]:
                 continue
 
 
+def is_there(pid: int) -> bool:
+    """Whether it lives; a zombie does not."""
+    try:
+        return b") Z" not in Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+
+
 def command(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()

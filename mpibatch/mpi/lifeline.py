@@ -18,8 +18,12 @@ LOOKOUT = str(Path(__file__).with_name("lookout.py"))
 
 
 class Lifeline:
-    """stream: descriptor of what the lookout reads, never closed: the process may be stopped in its last moment.
-    clock: gives seconds, as time.monotonic does; lookout: kept, since it is not waited for."""
+    """One rank's.
+
+    stream:  descriptor of what the lookout reads; never closed, since the process may be stopped in its last moment
+    clock:   gives seconds, as time.monotonic does
+    lookout: kept only because nobody waits for it
+    """
 
     def __init__(
         self,

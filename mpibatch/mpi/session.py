@@ -50,7 +50,7 @@ def run_rank(opening: Opening, env: Mapping[str, str], lifeline: Lifeline) -> Ex
     prctl(PR_SET_CHILD_SUBREAPER, 1)  # what an executor leaves behind when its guardian is killed comes to us
     logging.raiseExceptions = False  # a full disk is for the results log to report
     try:
-        with lifeline.within(limits.together((launcher and launcher.size) or 1, env)):
+        with lifeline.within(limits.together(1 if launcher is None else launcher.size or 1, env)):
             transport = connect(launcher, env)
     except MpibatchError as error:
         if launcher is None or launcher.rank == 0:  # the others would say the same
@@ -73,9 +73,8 @@ def run_rank(opening: Opening, env: Mapping[str, str], lifeline: Lifeline) -> Ex
         _tell(error, transport.rank)
         trusted = isinstance(error, MpibatchError) and not isinstance(error, RankZeroLost)
         status = error.status if isinstance(error, MpibatchError) else ExitStatus.ERROR
-    lifeline.hold(
-        limits.together(transport.size, env)
-    )  # MPI_Finalize waits for ranks that nobody has noticed to be lost
+    # MPI_Finalize waits for ranks that nobody has noticed to be lost
+    lifeline.hold(limits.together(transport.size, env))
     transport.close()
     if transport.broken or not trusted:
         # everything is durable by now, and MPI_Finalize may wait for the dead

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.processes import command, marked
+from tests.processes import command, is_there, marked
 
 KINDS = ("executor", "guardian", "lookout", "rank", "rank 0", "mpirun", "launcher", "keeper", "tree")
 STOPPABLE = ("executor", "rank")
@@ -73,7 +73,7 @@ def _owner(run: Path) -> int:
 def disturb(what: Disturbance, mark: str, run: Path, started: int, choice: random.Random) -> Counter[str]:
     """Does it to a process of that kind, as soon as there is one; nothing where the job ends before."""
     until = time.monotonic() + 6.0
-    while _is_there(started) and time.monotonic() < until:
+    while is_there(started) and time.monotonic() < until:
         targets = processes(mark, run, started)[what.kind]
         if targets:
             _send(targets if what.kind == "tree" else [choice.choice(targets)], what.what)
@@ -88,9 +88,3 @@ def _send(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
-
-
-def _is_there(pid: int) -> bool:
-    with suppress(OSError):
-        return b") Z" not in Path(f"/proc/{pid}/stat").read_bytes()
-    return False

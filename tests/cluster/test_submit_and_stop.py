@@ -185,11 +185,17 @@ def test_ranks_that_srun_starts_drain_and_are_requeued(cluster: Cluster, shared:
     assert work.repeated() == 0
 
 
-def test_the_node_of_rank_0_crashes(cluster: Cluster, shared: Path) -> None:
-    """Slurm requeues the job; it goes on, on other nodes, from what the dead coordinator left."""
-    work = write(shared, total=60, seconds=0.3)
+def at_work_on_two_nodes(cluster: Cluster, shared: Path, total: int = 60, **config: object) -> tuple[Work, int]:
+    """A job of one rank on n1 and one on n2, which have begun 20 of its mini-batches, and its id."""
+    work = write(shared, total=total, seconds=0.3, **config)
     job = submit(cluster, work, "--nodes", "2")
     wait_for(work, 20)
+    return work, job
+
+
+def test_the_node_of_rank_0_crashes(cluster: Cluster, shared: Path) -> None:
+    """Slurm requeues the job; it goes on, on other nodes, from what the dead coordinator left."""
+    work, job = at_work_on_two_nodes(cluster, shared)
     cluster.crash("n1")
     cluster.declare_down("n1")
     assert_completed(cluster, work, job, ranks=2)
@@ -198,9 +204,7 @@ def test_the_node_of_rank_0_crashes(cluster: Cluster, shared: Path) -> None:
 
 def test_a_node_is_cut_off(cluster: Cluster, shared: Path) -> None:
     """It lives on and is heard of by nobody: what it runs must not come twice into the output."""
-    work = write(shared, total=60, seconds=0.3, rank_timeout=5)
-    job = submit(cluster, work, "--nodes", "2")
-    wait_for(work, 20)
+    work, job = at_work_on_two_nodes(cluster, shared, rank_timeout=5)
     cluster.cut("n2")
     cluster.declare_down("n2")
     assert_completed(cluster, work, job, ranks=2)
@@ -208,9 +212,7 @@ def test_a_node_is_cut_off(cluster: Cluster, shared: Path) -> None:
 
 def test_the_node_of_rank_0_is_cut_off(cluster: Cluster, shared: Path) -> None:
     """It goes on, since it reaches the run directory; the job that Slurm starts again elsewhere waits for it."""
-    work = write(shared, total=120, seconds=0.3, rank_timeout=5)
-    job = submit(cluster, work, "--nodes", "2")
-    wait_for(work, 20)
+    work, job = at_work_on_two_nodes(cluster, shared, total=120, rank_timeout=5)
     cluster.cut("n1")
     cluster.declare_down("n1")
     assert cluster.wait_job(job, timeout=110) == "COMPLETED", work.logs()

@@ -15,6 +15,7 @@ from mpibatch.mpi.lifeline import TELL_SECONDS, Lifeline
 from mpibatch.mpi.lookout import GAP_SECONDS
 from tests.conftest import wait_for
 from tests.mpi.test_hearing import Clock
+from tests.processes import is_there
 
 RANK = """
 import os, sys, time
@@ -49,13 +50,6 @@ def ranks() -> Iterator[list[Rank]]:
     for rank in made:
         rank.process.kill()
         rank.process.communicate()
-
-
-def is_there(pid: int) -> bool:
-    try:
-        return b") Z" not in Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return False
 
 
 def ignores(pid: int, number: signal.Signals) -> bool:
