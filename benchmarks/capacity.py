@@ -1,16 +1,17 @@
-"""How many workers one coordinator can keep busy: its real work for 10,000 simulated workers, on a simulated clock.
+"""One coordinator keeps ten thousand workers busy, and a hundred thousand where mini-batches are longer.
 
-    python benchmarks/capacity.py [--workers 10000] [--rounds 8]
+    python -m benchmarks.capacity [--quick] [--workers 10000] [--each 8]
 
-A discrete-event simulation. Every worker runs one mini-batch at a time from what it was granted and sends its result
-as soon as it has it; a message takes a millisecond. Rank 0 takes messages one after another, and does with each what
-a coordinator does: the real Scheduler decides, the real Recorder writes events, results log and output to a temporary
-folder, grants are filled with descriptors and pickled. Its clock goes on by the processor time that this took, and by
-MPI_SECONDS for each message received or sent. So a coordinator that cannot keep up shows as workers that wait.
+A discrete-event simulation of its real work on a simulated clock. Every worker runs one mini-batch at a time from what
+it was granted and sends its result as soon as it has it; a message takes a millisecond. Rank 0 looks again and again,
+takes what has arrived, and does with it what a coordinator does: reports are unpickled, the real Scheduler decides,
+the real RunWriter writes events, results log and output to a temporary folder, grants are filled with descriptors and
+pickled. Its clock goes on by the processor time that this took, and by MPI_SECONDS for each message received or sent.
+So a coordinator that cannot keep up shows as workers that wait.
 
-For each mean duration of a mini-batch it prints how busy workers and rank 0 were until the last mini-batch was granted
-(what comes after is the tail, which no coordinator can shorten), and rank 0's time for a message. Durations are
-exponential around their mean, so that no two workers stay in step.
+Told is how busy workers and rank 0 were from when a quarter of the mini-batches was granted (all workers come at once)
+to when the last was (what comes after is the tail, which no coordinator can shorten), and rank 0's time for a message.
+Durations are exponential around their mean, so that no two workers stay in step.
 """
 
 import argparse
@@ -26,22 +27,33 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mpibatch.config.schema import Input, InputType, RowFormat, Size, Unit
+from benchmarks import claim
+from benchmarks.claim import Size
+from benchmarks.figures import Figure, Measured
+from mpibatch.attempt_table import ATTEMPT_DTYPE
+from mpibatch.config.schema import Input, InputType, RowFormat, RunConfig
+from mpibatch.config.values import Size as BatchSize
+from mpibatch.config.values import Unit
 from mpibatch.datasets import open_dataset
-from mpibatch.execution.messages import Run
-from mpibatch.output import open_writer
+from mpibatch.executor.result_pipe import HELD_SECONDS, LONG_SECONDS
+from mpibatch.liveness.lease import acquire
+from mpibatch.mpi.backoff import COALESCE_FROM, COALESCE_SECONDS
+from mpibatch.mpi.gathering import ResultsBatch, gathered
+from mpibatch.mpi.transport import MAX_PER_POLL
+from mpibatch.output import open_format
+from mpibatch.planning.plan import Plan
 from mpibatch.runs.directory import create_at
-from mpibatch.runs.history import History
-from mpibatch.runs.lease import acquire
-from mpibatch.runs.plan import Plan
-from mpibatch.runs.recorder import Recorder
-from mpibatch.scheduling.scheduler import ATTEMPT_DTYPE, Action, Grant, Policy, Recall, Scheduler
+from mpibatch.runs.recovery import RecoveredRun
+from mpibatch.runs.run_writer import RunWriter
+from mpibatch.scheduling.actions import Action, Grant, Recall
+from mpibatch.scheduling.policy import SchedulingPolicy
+from mpibatch.scheduling.scheduler import Scheduler
+from mpibatch.worker.messages import ExecuteTasks, Report, Results, TasksReturned, WorkerReady
 
 LATENCY = 0.001  # seconds a message takes, one way
 MPI_SECONDS = 5e-6  # of rank 0 for a message: one of the 205,000 a second of a bare send and receive
-FLUSH_SECONDS = 0.002  # results of short mini-batches wait so long to travel together
-LOOK = 64  # messages between two looks at the output, as in the coordinator's loop under load
-MEANS = (0.1, 0.3, 0.5, 1.0, 3.0, 10.0)
+POLL_EVERY = 64  # messages between two looks at the output, as in the coordinator's loop under load
+CASES = ((1, 0.3), (1, 1.0), (10, 5.0))  # times as many workers, mean seconds of a mini-batch
 ROW = b"scan-00000000.png: 7\n"
 
 
@@ -51,38 +63,46 @@ class Rank0:
     def __init__(self, folder: Path, total: int) -> None:
         manifest = folder / "paths.txt"
         manifest.write_text("".join(f"/data/scans/{number:08d}.png\n" for number in range(total)))
-        dataset = open_dataset(Input("scans", InputType.FILES, manifest=str(manifest)), Size(1, Unit.ITEMS))
+        dataset = open_dataset(Input("scans", InputType.FILES, manifest=str(manifest)), BatchSize(1, Unit.ITEMS))
         directory = create_at(folder / "run")
         self.plan = Plan.build([dataset], map)
-        history = History.none(self.plan)
-        self.lease = acquire(directory)
-        writer = open_writer("rows.txt", RowFormat())
-        self.recorder = Recorder(directory, history, [dataset], writer, folder / "rows.txt", self.lease)
-        self.scheduler = Scheduler(total, Policy(), history.outcomes.table)
+        recovered = RecoveredRun.fresh(self.plan)
+        self.lease = acquire(directory.path)
+        writer = open_format("rows.txt", RowFormat())
+        self.writer = RunWriter(directory, recovered, [dataset], writer, folder / "rows.txt", self.lease)
+        self.scheduler = Scheduler(total, SchedulingPolicy.from_config(RunConfig("score.py")), recovered.outcomes.table)
         self._taken = 0
 
-    def joined(self, rank: int) -> list[Action]:
-        return self.scheduler.joined(rank)
-
-    def returned(self, rank: int, indices: list[int]) -> list[Action]:
-        return self.scheduler.returned(rank, indices, asked=True)
-
-    def results(self, rank: int, records: NDArray[np.void]) -> list[Action]:
-        data = ROW * len(records)
-        self.recorder.note(rank, records, data)
-        final, actions = self.scheduler.attempts(rank, records)
-        self.recorder.accept(records, data, final)
-        self._taken += 1
-        if self._taken % LOOK == 0:
-            self.recorder.assemble()
+    def look(self, messages: list[tuple[int, bytes]], at_most: int) -> list[Action]:
+        """What the coordinator does with all that one look brings; the orders that follow are ready to be sent."""
+        actions: list[Action] = []
+        reports = [(rank, pickle.loads(message)) for rank, message in messages]
+        for rank, report in gathered(reports, at_most):
+            match report:
+                case ResultsBatch(records, data, parts):
+                    self.writer.record_attempts(records, data)
+                    judged = [self.scheduler.on_attempts(rank, records[first:last]) for rank, first, last in parts]
+                    self.writer.append_final(records, data, np.concatenate([final for final, _ in judged]))
+                    actions += self.send([action for _, following in judged for action in following])
+                case TasksReturned(indices, asked):
+                    actions += self.send(self.scheduler.on_returned(rank, indices, asked))
+                case WorkerReady():
+                    actions += self.send(self.scheduler.on_worker_ready(rank))
+        self._taken += len(messages)
+        if self._taken > POLL_EVERY:
+            self._taken = 0
+            self.writer.assemble()
         return actions
 
-    def orders(self, actions: list[Action]) -> None:
+    def send(self, actions: list[Action]) -> list[Action]:
         """What goes out, as far as it costs rank 0 anything but MPI."""
-        for action in actions:
-            if isinstance(action, Grant):
-                batches = self.plan.descriptors(action.first, action.count)
-                pickle.dumps(Run(batches, action.tries, self.scheduler.window.group, 0), protocol=5)
+        grants = [action for action in actions if isinstance(action, Grant)]
+        self.writer.log_grants(grants)
+        for grant in grants:
+            batches = self.plan.batches(grant.first, grant.count)
+            packet = self.scheduler.packet_size(grant.rank, grant.count)
+            pickle.dumps(ExecuteTasks(batches, grant.tries, packet, grant.isolate_items), protocol=5)
+        return actions
 
 
 @dataclass(slots=True)
@@ -101,20 +121,24 @@ class Figures:
     workers: float
     coordinator: float
     message: float
-    rate: float  # mini-batches a second
 
 
 class Simulation:
-    """Until the last mini-batch is granted."""
+    """Until the last mini-batch is granted; measured from when a quarter is, since all workers come at once.
 
-    def __init__(self, rank0: Rank0, durations: NDArray[np.float64], workers: int) -> None:
+    at_most: how many results rank 0 takes together
+    """
+
+    def __init__(self, rank0: Rank0, durations: NDArray[np.float64], workers: int, at_most: int) -> None:
         self.rank0 = rank0
         self.durations = durations
         self.workers = [Worker() for _ in range(workers)]
+        self.at_most = at_most
         self.events: list[tuple[float, int, str, int, object]] = []
         self.order = count()
         self.now = 0.0
-        self.free_at = 0.0  # when rank 0 has done with all it has received
+        self.arrived: deque[tuple[int, bytes]] = deque()  # at rank 0, which has not looked yet
+        self.looking = False  # a look is due
         self.worked = 0.0
         self.messages = 0
         self.granted = 0
@@ -122,55 +146,73 @@ class Simulation:
     def at(self, when: float, what: str, rank: int, value: object = None) -> None:
         heapq.heappush(self.events, (when, next(self.order), what, rank, value))
 
+    def report(self, rank: int, report: Report) -> None:
+        self.at(self.now + LATENCY, "report", rank, pickle.dumps(report, protocol=5))
+
     def run(self) -> Figures:
         for rank in range(len(self.workers)):
-            self.at(0.0, "report", rank, "joined")
+            self.report(rank, WorkerReady(0.0))
+        begun: tuple[float, float, float, int] | None = None  # time, work of the workers and of rank 0, messages
         while self.granted < len(self.durations):
-            self.now, _, what, rank, value = heapq.heappop(self.events)
-            worker = self.workers[rank]
-            if what == "report":
-                self.decide(rank, value)
-            elif what == "order":
-                self.obey(worker, rank, value)
-            elif what == "done":
-                assert worker.running is not None
-                if not worker.results:
-                    self.at(self.now + FLUSH_SECONDS, "flush", rank)
-                worker.results.append(worker.running)
-                worker.running = None
-            else:
-                self.at(self.now + LATENCY, "report", rank, worker.results)
-                worker.results = []
-            if worker.running is None and worker.backlog:
-                worker.running = worker.backlog.popleft()
-                worker.busy += self.durations[worker.running]
-                worker.ends = self.now + self.durations[worker.running]
-                self.at(worker.ends, "done", rank)
-        end = max(self.now, self.free_at)
-        busy = sum(worker.busy - max(0.0, worker.ends - end) for worker in self.workers)
-        return Figures(
-            busy / (end * len(self.workers)), self.worked / end, self.worked / self.messages, self.granted / end
-        )
+            self.step()
+            if begun is None and self.granted >= len(self.durations) / 4:
+                begun = (self.now, self.busy(), self.worked, self.messages)
+        assert begun is not None
+        began, busy, worked, messages = begun
+        seconds, worked, messages = self.now - began, self.worked - worked, self.messages - messages
+        return Figures((self.busy() - busy) / (seconds * len(self.workers)), worked / seconds, worked / messages)
 
-    def decide(self, rank: int, value: object) -> None:
-        """Rank 0 takes a report when it is free; what follows from it leaves when it has decided."""
-        records = self.records(rank, value) if isinstance(value, list) else None
-        began = time.thread_time()  # not while other processes have the core
-        if records is not None:
-            actions = self.rank0.results(rank, records)
-        elif isinstance(value, tuple):
-            actions = self.rank0.returned(rank, list(value))
+    def busy(self) -> float:
+        """Seconds that all workers have worked."""
+        return sum(worker.busy - max(0.0, worker.ends - self.now) for worker in self.workers)
+
+    def step(self) -> None:
+        self.now, _, what, rank, value = heapq.heappop(self.events)
+        worker = self.workers[rank]
+        if what == "report":
+            assert isinstance(value, bytes)
+            self.arrived.append((rank, value))
+            if not self.looking:
+                self.looking = True
+                self.at(self.now, "look", 0)
+        elif what == "look":
+            self.look()
+        elif what == "order":
+            self.handle_order(worker, rank, value)
+        elif what == "done":
+            assert worker.running is not None
+            if not worker.results:
+                held = HELD_SECONDS * bool(self.durations[worker.running] < LONG_SECONDS)
+                self.at(self.now + held, "flush", rank)
+            worker.results.append(worker.running)
+            worker.running = None
         else:
-            actions = self.rank0.joined(rank)
-        self.rank0.orders(actions)
-        cost = time.thread_time() - began + MPI_SECONDS * (1 + len(actions))
-        self.messages += 1 + len(actions)
+            records = self.records(rank, worker.results)
+            self.report(rank, Results(records.tobytes(), ROW * len(records)))
+            worker.results = []
+        if worker.running is None and worker.backlog:
+            worker.running = worker.backlog.popleft()
+            worker.busy += self.durations[worker.running]
+            worker.ends = self.now + self.durations[worker.running]
+            self.at(worker.ends, "done", rank)
+
+    def look(self) -> None:
+        """Rank 0 takes what has arrived; what follows from it leaves when it has decided, and then it looks again."""
+        taken = [self.arrived.popleft() for _ in range(min(MAX_PER_POLL, len(self.arrived)))]
+        if not taken:
+            self.looking = False
+            return
+        began = time.thread_time()  # not while other processes have the core
+        actions = self.rank0.look(taken, self.at_most)
+        cost = time.thread_time() - began + MPI_SECONDS * (len(taken) + len(actions))
+        self.messages += len(taken) + len(actions)
         self.worked += cost
-        self.free_at = max(self.free_at, self.now) + cost
         for action in actions:
             assert isinstance(action, Grant | Recall)
             self.granted += action.count if isinstance(action, Grant) else 0
-            self.at(self.free_at + LATENCY, "order", action.rank, action)
+            self.at(self.now + cost + LATENCY, "order", action.rank, action)
+        rest = COALESCE_SECONDS if COALESCE_FROM <= len(taken) < MAX_PER_POLL else 0.0
+        self.at(self.now + cost + rest, "look", 0)
 
     def records(self, rank: int, indices: list[int]) -> NDArray[np.void]:
         """As they come from a worker's message."""
@@ -179,35 +221,46 @@ class Simulation:
         records["rank"], records["row_bytes"], records["run"] = rank, len(ROW), self.durations[indices]
         return records
 
-    def obey(self, worker: Worker, rank: int, order: object) -> None:
+    def handle_order(self, worker: Worker, rank: int, order: object) -> None:
         if isinstance(order, Grant):
             worker.backlog.extend(range(order.first, order.first + order.count))
         else:
             assert isinstance(order, Recall)
-            given = tuple(worker.backlog.pop() for _ in range(min(order.count, len(worker.backlog))))
-            self.at(self.now + LATENCY, "report", rank, given)
+            given = [worker.backlog.pop() for _ in range(min(order.count, len(worker.backlog)))]
+            self.report(rank, TasksReturned(given, recalled=True))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=8, help="mini-batches for each worker, on average")
-    options = parser.parse_args()
-    random = np.random.default_rng(0)
-    print(f"{options.workers:,} workers, {options.rounds} mini-batches for each\n")
-    print("a mini-batch   workers busy   rank 0 busy   mini-batches/s   rank 0, a message")
-    for mean in MEANS:
-        durations = random.exponential(mean, options.workers * options.rounds)
-        with tempfile.TemporaryDirectory() as folder:
-            rank0 = Rank0(Path(folder), len(durations))
-            got = Simulation(rank0, durations, options.workers).run()
-            rank0.lease.release()
-        print(
-            f"{mean:10.2f} s   {got.workers:12.0%}   {got.coordinator:11.0%}   {got.rate:14,.0f}"
-            f"   {1e6 * got.message:14.0f} us",
-            flush=True,
-        )
+def simulate(workers: int, mean: float, each: int, at_most: int) -> Figures:
+    durations = np.random.default_rng(0).exponential(mean, workers * each)
+    with tempfile.TemporaryDirectory() as folder:
+        rank0 = Rank0(Path(folder), len(durations))
+        found = Simulation(rank0, durations, workers, at_most).run()
+        rank0.lease.release()
+    return found
+
+
+def measure(options: argparse.Namespace) -> Measured:
+    measured = Measured()
+    for times, mean in CASES:
+        workers = options.workers * times
+        found = [simulate(workers, mean, options.each, MAX_PER_POLL) for _ in range(options.rounds)]
+        case = f"{workers:,} workers, {mean:g} s"
+        measured.figures += [
+            Figure(f"{case}: workers busy", [one.workers for one in found], "{:.0%}", at_least=0.95),
+            Figure(f"{case}: rank 0 busy", [one.coordinator for one in found], "{:.0%}"),
+            Figure(f"{case}: rank 0, a message", [1e6 * one.message for one in found], "{:.0f} us"),
+        ]
+        for line in measured.figures[-3:]:
+            print(" ", line, flush=True)
+    alone = [1e6 * simulate(options.workers, 1.0, options.each, 1).message for _ in range(options.rounds)]
+    measured.figures.append(Figure("results one by one: rank 0, a message", alone, "{:.0f} us"))
+    return measured
 
 
 if __name__ == "__main__":
-    main()
+    sizes = {
+        "workers": Size(10_000, 500),
+        "each": Size(8, 4, "mini-batches for each worker, on average"),
+        "rounds": Size(1, 1),
+    }
+    claim.main(__doc__, measure, sizes)

@@ -1,85 +1,56 @@
-"""How many no-op mini-batches of one file a second: mpibatch with isolation, log and order on, beside multiprocessing.
+"""Mini-batches that do nothing are handed out faster than by anybody else, with isolation, log and order on.
 
-    python benchmarks/dispatch.py [--mini-batches 200000] [--rounds 3] [--ranks 2]
+    python -m benchmarks.dispatch [--quick] [--mini-batches 200000] [--rounds 3] [--ranks 2]
 
-Both run the same function over the same paths with two processes at work, in turn, in one run of this program; the
-ratio of each round and its median are printed. mpibatch's time is `seconds.processing` of summary.json: from the first
-grant to the output file closed. multiprocessing's is from the first result asked for to the last one written to a file.
+One file a mini-batch, which nobody opens. Rates: for mpibatch of `seconds.processing` in summary.json, from the first
+grant to the output file closed; for a peer from the first item to the last row in a file.
 """
 
 import argparse
-import json
-import multiprocessing
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from benchmarks import claim, peers
+from benchmarks.claim import Size
+from benchmarks.figures import Figure, Measured, bar_chart, ratios
+from benchmarks.job import BenchmarkJob
+from benchmarks.peers import FAR_BEHIND, POOL
+from benchmarks.rounds import in_turn
+
 SCRIPT = "def run(mini_batch):\n    return mini_batch\n"
+RATE = "{:,.0f} mini-batches/s"
 
 
 def no_op(mini_batch: list[str]) -> list[str]:
     return mini_batch
 
 
-def by_mpibatch(folder: Path, ranks: int) -> float:
-    """Seconds of processing."""
-    subprocess.run(
-        [sys.executable, "-m", "mpibatch", "run", str(folder / "job.yaml"), "-n", str(ranks)],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    summary = json.loads((folder / "runs" / "latest" / "summary.json").read_text())
-    assert summary["status"] == "completed", summary
-    return float(summary["seconds"]["processing"])
-
-
-def by_pool(paths: list[str], output: Path, processes: int) -> float:
-    """Seconds from the first mini-batch to the last row written."""
-    with multiprocessing.Pool(processes) as pool, output.open("w") as file:
-        pool.map(no_op, [[path] for path in paths[:100]])  # the processes are up
-        began = time.perf_counter()
-        for rows in pool.imap(no_op, ([path] for path in paths), chunksize=1):
-            file.writelines(row + "\n" for row in rows)
-        file.flush()
-        return time.perf_counter() - began
-
-
-def prepare(folder: Path, count: int) -> list[str]:
-    """A job over `count` paths by manifest; a no-op opens none of them."""
-    paths = [f"/data/scans/{number:08d}.png" for number in range(count)]
-    (folder / "paths.txt").write_text("\n".join(paths) + "\n")
-    (folder / "noop.py").write_text(SCRIPT)
-    job = {
-        "name": "dispatch",
-        "inputs": {"scans": {"type": "files", "path": {"manifest": "paths.txt"}}},
-        "parallel_run_config": {"entry_script": "noop.py", "mini_batch_size": 1},
-    }
-    (folder / "job.yaml").write_text(json.dumps(job))  # JSON is YAML
-    return paths
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mini-batches", type=int, default=200_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--ranks", type=int, default=2)
-    options = parser.parse_args()
-    rates: dict[str, list[float]] = {"mpibatch": [], "multiprocessing": []}
+def measure(options: argparse.Namespace) -> Measured:
+    measured = Measured()
+    paths = [f"/data/scans/{number:08d}.png" for number in range(options.mini_batches)]
+    items = [[path] for path in paths]
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        paths = prepare(folder, options.mini_batches)
-        for _ in range(options.rounds):
-            rates["mpibatch"].append(options.mini_batches / by_mpibatch(folder, options.ranks))
-            assert (folder / "runs/latest/outputs/parallel_run_step.txt").read_text() == "\n".join(paths) + "\n"
-            rates["multiprocessing"].append(options.mini_batches / by_pool(paths, folder / "pool.txt", options.ranks))
-    ratios = [ours / theirs for ours, theirs in zip(*rates.values(), strict=True)]
-    for who, found in rates.items():
-        print(f"{who:16} {statistics.median(found):10,.0f} mini-batches/s  ({min(found):,.0f} to {max(found):,.0f})")
-    print(f"{'ratio':16} {statistics.median(ratios):10.2f}                  ({min(ratios):.2f} to {max(ratios):.2f})")
+        job = BenchmarkJob.of_paths(Path(name), SCRIPT, paths, 1)
+
+        def ours() -> float:
+            run = job.run(options.ranks)
+            assert run.output.read_text() == "\n".join(paths) + "\n"
+            return len(paths) / run.seconds
+
+        ways: dict[str, Callable[[], float]] = {"mpibatch": ours}
+        for peer in peers.installed(measured.notes):
+            ways[peer.name] = partial(peers.rate, peer, no_op, items, options.ranks)
+        found = in_turn(ways, options.rounds, measured.notes, FAR_BEHIND)
+    measured.figures = [Figure(who, rates, RATE) for who, rates in found.items()]
+    if POOL.name in found:
+        times = ratios(found, "mpibatch", POOL.name)
+        measured.figures.append(Figure(f"mpibatch, of {POOL.name}", times, "{:.2f} times", at_least=4))
+    heights = {figure.what: figure.median for figure in measured.figures if figure.shown == RATE}
+    measured.charts = [bar_chart("Mini-batches that do nothing", "mini-batches a second", heights)]
+    return measured
 
 
 if __name__ == "__main__":
-    main()
+    claim.main(__doc__, measure, {"mini-batches": Size(200_000, 20_000)})

@@ -1,94 +1,68 @@
-"""What the results log and order cost, and how many MB/s of output go through rank 0.
+"""The results log and order cost little, and hundreds of MB/s of output go through rank 0.
 
-    python benchmarks/journal.py [--rounds 5] [--mini-batches 100000] [--ranks 2]
+    python -m benchmarks.journal [--quick] [--mini-batches 100000] [--rounds 3] [--ranks 2] [--folder DISK]
 
-Whole jobs: the same job is run with the log and assembly as they are, and with a recorder that writes neither log nor
-output, in turn; the ratio of each round's times of processing and its median are printed, for mini-batches that do
-nothing and for mini-batches of 10 ms. Rank 0 alone: results of 64 KB each are handed to the recorder as fast as it
-takes them, in plan order and out of order, until the output is complete and on the disk.
+Whole jobs: the same job with the log and assembly as they are, and with a writer that writes neither log nor output;
+the cost is of one round, for mini-batches that do nothing and for mini-batches of 10 ms. Rank 0 alone: results of 64 KB
+each are handed to the writer as fast as it takes them, in plan order and out of order, until the output is complete and
+on the disk.
 """
 
 import argparse
-import json
 import os
 import random
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from mpibatch.config.load import load_job
-from mpibatch.config.schema import Input, InputType, RowFormat, Size, Unit
+from benchmarks import claim
+from benchmarks.altered import be_a_rank, nothing, run_altered
+from benchmarks.claim import Size
+from benchmarks.figures import Figure, Measured, ratios
+from benchmarks.job import BenchmarkJob
+from benchmarks.rounds import in_turn
+from mpibatch.attempt_table import ATTEMPT_DTYPE
+from mpibatch.config.schema import Input, InputType, RowFormat
+from mpibatch.config.values import Size as BatchSize
+from mpibatch.config.values import Unit
 from mpibatch.datasets import open_dataset
-from mpibatch.launching.mpi import Mpi, find_mpi, start_words
-from mpibatch.output import open_writer
+from mpibatch.liveness.lease import acquire
+from mpibatch.output import open_format
+from mpibatch.planning.plan import Plan
 from mpibatch.runs.assembly import Assembly
-from mpibatch.runs.directory import RunDirectory, create_at
-from mpibatch.runs.history import History
-from mpibatch.runs.lease import acquire
-from mpibatch.runs.log import ResultsLog
-from mpibatch.runs.outcomes import ATTEMPT_DTYPE
-from mpibatch.runs.plan import Plan
-from mpibatch.runs.record import Opened, Wishes, begin, job_of
-from mpibatch.runs.recorder import Recorder
+from mpibatch.runs.directory import create_at
+from mpibatch.runs.recovery import RecoveredRun
+from mpibatch.runs.results_log import ResultsLog
+from mpibatch.runs.run_writer import RunWriter
 
 SCRIPTS = {
     "no-op": "def run(mini_batch):\n    return mini_batch\n",
-    "10 ms": "import time\n\ndef run(mini_batch):\n    time.sleep(0.01)\n    return mini_batch\n",
+    "10-ms": "import time\n\ndef run(mini_batch):\n    time.sleep(0.01)\n    return mini_batch\n",
 }
 
 
-def prepare(folder: Path, script: str, count: int) -> Path:
-    folder.mkdir()
-    (folder / "paths.txt").write_text("".join(f"/data/scans/{number:08d}.png\n" for number in range(count)))
-    (folder / "score.py").write_text(script)
-    inputs = {"scans": {"type": "files", "path": {"manifest": "paths.txt"}}}
-    settings = {"entry_script": "score.py", "mini_batch_size": 1}
-    job = folder / "job.yaml"
-    job.write_text(json.dumps({"name": "journal", "inputs": inputs, "parallel_run_config": settings}))
-    return job
+def turn_off() -> None:
+    """Rank 0's writes; what is counted for the summary stays."""
+    ResultsLog.append = lambda self, type, count, *parts: 0  # type: ignore[method-assign]
+    ResultsLog.sync = lambda self: None  # type: ignore[method-assign]
+    RunWriter.assemble = lambda self: (False, [])  # type: ignore[method-assign]
+    RunWriter.checkpoint = lambda self: None  # type: ignore[method-assign]
+    Assembly.finish = lambda self: None  # type: ignore[method-assign]
 
 
-def processing(job: Path, mpi: Mpi, ranks: int, journal: bool) -> float:
-    """Seconds from the first grant to the output closed, or, without, to the last outcome."""
-    run = job.parent / f"run-{time.monotonic_ns()}"
-    begin(load_job(job), run, sys.argv)
-    rank = [sys.executable, __file__, "rank", "with" if journal else "without", str(run)]
-    subprocess.run([*start_words(mpi, ranks), *rank], check=True, stdout=subprocess.DEVNULL)
-    summary = json.loads((run / "summary.json").read_text())
-    assert summary["status"] == "completed", summary
-    return float(summary["seconds"]["processing"])
+def cost(folder: Path, name: str, count: int, options: argparse.Namespace, measured: Measured) -> list[float]:
+    """What is lost to log and order, of the time without, a value a round."""
+    job = BenchmarkJob.of_paths(folder / name, SCRIPTS[name], [f"/data/{number:08d}.png" for number in range(count)], 1)
 
+    def seconds(alteration: str) -> float:
+        return run_altered(job, options.ranks, "benchmarks.journal", alteration).seconds
 
-def be_a_rank(journal: bool, run: str) -> int:
-    """What mpirun starts. Without: rank 0's writes are turned off; what is counted for the summary stays."""
-    from mpibatch.mpi.lifeline import Lifeline
-    from mpibatch.mpi.session import run_rank
-
-    if not journal:
-        ResultsLog.append = lambda self, type, count, *parts: 0  # type: ignore[method-assign]
-        ResultsLog.sync = lambda self: None  # type: ignore[method-assign]
-        Recorder.assemble = lambda self: (False, [])  # type: ignore[method-assign]
-        Recorder.checkpoint = lambda self: None  # type: ignore[method-assign]
-        Assembly.finish = lambda self: None  # type: ignore[method-assign]
-    directory = RunDirectory(Path(run))
-    return run_rank(lambda: Opened(job_of(directory), directory, Wishes()), os.environ, Lifeline.to_parent(60))
-
-
-def ratios(folder: Path, name: str, count: int, rounds: int, mpi: Mpi, ranks: int) -> list[float]:
-    """Time with / time without, a round each; which comes first alternates."""
-    job = prepare(folder / name.replace(" ", "-"), SCRIPTS[name], count)
-    found = []
-    for number in range(rounds):
-        seconds = {journal: processing(job, mpi, ranks, journal) for journal in (True, False)[:: 1 - 2 * (number % 2)]}
-        found.append(seconds[True] / seconds[False])
-        rate = count / seconds[True]
-        print(f"  {name}: {seconds[True]:.3f} s with, {seconds[False]:.3f} s without ({rate:,.0f} mini-batches/s)")
-    return found
+    ways = {alteration: partial(seconds, alteration) for alteration in ALTERATIONS}
+    found = in_turn(ways, options.rounds, measured.notes)
+    return [ratio - 1 for ratio in ratios(found, "with", "without")]
 
 
 def through_rank_0(folder: Path, megabytes: int, size: int, ordered: bool) -> float:
@@ -97,11 +71,11 @@ def through_rank_0(folder: Path, megabytes: int, size: int, ordered: bool) -> fl
     count = megabytes * 1_000_000 // size
     manifest = folder / "paths.txt"  # a manifest's paths need not exist
     manifest.write_text("".join(f"/data/{number}\n" for number in range(count)))
-    datasets = [open_dataset(Input("files", InputType.FILES, manifest=str(manifest)), Size(1, Unit.ITEMS), ())]
-    history = History.none(Plan.build(datasets, map))
-    lease = acquire(directory)
-    writer = open_writer("out.txt", RowFormat())
-    recorder = Recorder(directory, history, datasets, writer, directory.outputs / "out.txt", lease)
+    datasets = [open_dataset(Input("files", InputType.FILES, manifest=str(manifest)), BatchSize(1, Unit.ITEMS), ())]
+    recovered = RecoveredRun.fresh(Plan.build(datasets, map))
+    lease = acquire(directory.path)
+    format = open_format("out.txt", RowFormat())
+    writer = RunWriter(directory, recovered, datasets, format, directory.outputs / "out.txt", lease)
     order = np.arange(count)
     if not ordered:
         order = np.array(random.Random(0).sample(range(count), count))
@@ -113,47 +87,48 @@ def through_rank_0(folder: Path, megabytes: int, size: int, ordered: bool) -> fl
         records["index"], records["items"], records["succeeded"] = order[first : first + group], 1, 1
         records["row_bytes"] = size
         rows = data * len(records)
-        recorder.note(1, records, rows)
-        recorder.accept(records, rows, np.ones(len(records), dtype=bool))
-        recorder.assemble()
+        writer.record_attempts(records, rows)
+        writer.append_final(records, rows, np.ones(len(records), dtype=bool))
+        writer.assemble()
         if first % (group * 256) == 0:
-            recorder.sync()
-    while recorder.assemble()[0]:
+            writer.sync()
+    while writer.assemble()[0]:
         pass
-    recorder.finish()
+    writer.finish()
     seconds = time.perf_counter() - began
-    recorder.close(keep=False)
+    writer.close(keep=False)
     lease.release()
     assert (directory.outputs / "out.txt").stat().st_size == count * size
     return count * size / seconds / 1e6
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--mini-batches", type=int, default=100_000, help="of the no-op job")
-    parser.add_argument("--ranks", type=int, default=2)
-    parser.add_argument("--megabytes", type=int, default=1000)
-    parser.add_argument("--folder", type=Path, help="on the disk to be measured [default: a temporary one]")
-    if sys.argv[1:2] == ["rank"]:
-        sys.exit(be_a_rank(sys.argv[2] == "with", sys.argv[3]))
-    options = parser.parse_args()
-    mpi = find_mpi(os.environ)
-    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+def measure(options: argparse.Namespace) -> Measured:
+    measured = Measured()
+    with tempfile.TemporaryDirectory(dir=options.folder or None) as name:
         folder = Path(name)
-        found = {
-            "no-op": ratios(folder, "no-op", options.mini_batches, options.rounds, mpi, options.ranks),
-            "10 ms": ratios(folder, "10 ms", 500 * options.ranks, options.rounds, mpi, options.ranks),
+        for script, count, aim in (
+            ("no-op", options.mini_batches, None),
+            ("10-ms", options.slow * options.ranks, 0.03),
+        ):
+            costs = cost(folder, script, count, options, measured)
+            measured.figures.append(Figure(f"log and order, {script}", costs, "{:+.1%} of the time", at_most=aim))
+        ways = {
+            f"through rank 0, {order}": partial(through_rank_0, folder, options.megabytes, 1 << 16, order == "in order")
+            for order in ("in order", "in any order")
         }
-        rates = {
-            what: through_rank_0(folder, options.megabytes, 1 << 16, what == "in order") for what in ("in order", "any")
-        }
-    for what, values in found.items():
-        cost = statistics.median(values) - 1
-        print(f"log and order, {what:6} {cost:+.1%} of the time without ({min(values):.3f} to {max(values):.3f})")
-    for what, rate in rates.items():
-        print(f"through rank 0, {what:9} {rate:,.0f} MB/s")
+        found = in_turn(ways, options.rounds, measured.notes)
+    measured.figures += [Figure(what, rates, "{:,.0f} MB/s") for what, rates in found.items()]
+    return measured
 
+
+ALTERATIONS = {"with": nothing, "without": turn_off}
 
 if __name__ == "__main__":
-    main()
+    be_a_rank(ALTERATIONS)
+    sizes = {
+        "mini-batches": Size(100_000, 10_000, "of the no-op job"),
+        "slow": Size(200, 20, "mini-batches of 10 ms for each executor"),
+        "megabytes": Size(500, 20, "through rank 0"),
+        "folder": Size("", "", "on the disk to be measured, a temporary one if empty"),
+    }
+    claim.main(__doc__, measure, sizes)

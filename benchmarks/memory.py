@@ -1,25 +1,25 @@
-"""Large tables in flat memory: 2 GB of HDF5 and 2 GB of Parquet run through, with the peak memory of every process.
+"""Large tables go through in flat memory: gigabytes of HDF5 and of Parquet, and no process above 500 MB.
 
-    python -m benchmarks.memory [--gigabytes 2] [--ranks 2] [--limit 500]
+    python -m benchmarks.memory [--quick] [--gigabytes 1] [--rounds 1] [--ranks 2]
 
 The files are made in a temporary folder and deleted. HDF5: rows of 256 numbers in chunks of 4 MB, to a CSV. Parquet:
 eight columns of numbers in row groups of 64 MB (pyarrow's default number of rows), to a Parquet file with as many rows.
-Mini-batches are those that an input has by default, a chunk or a row group. Exit status 1 where a process was above
-the limit.
+Mini-batches are those that an input has by default, a chunk or a row group. Peaks are as the kernel keeps them.
 """
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks import watch
+from benchmarks import claim
+from benchmarks.claim import Size
+from benchmarks.figures import Figure, Measured
+from benchmarks.job import BenchmarkJob
 
 WIDTH, CHUNK = 256, 4096
 COLUMNS, GROUP = 8, 1 << 20
@@ -57,40 +57,27 @@ def make_parquet(path: Path, size: int) -> int:
     return count * GROUP
 
 
-def run(folder: Path, source: dict[str, str], output: str, ranks: int) -> tuple[dict[str, Any], list[watch.Process]]:
-    """The summary, and every process with its peak."""
-    (folder / "reduce.py").write_text(SCRIPT)
-    job = {
-        "name": "memory",
-        "inputs": {"table": source},
-        "parallel_run_config": {"entry_script": "reduce.py", "append_row_file_name": output},
-    }
-    (folder / "job.yaml").write_text(json.dumps(job))  # JSON is YAML
-    processes = watch.mpibatch("run", folder / "job.yaml", "-n", ranks)
-    return json.loads((folder / "runs" / "latest" / "summary.json").read_text()), processes
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gigabytes", type=float, default=2.0)
-    parser.add_argument("--ranks", type=int, default=2)
-    parser.add_argument("--limit", type=float, default=500.0, help="MB")
-    options = parser.parse_args()
-    size, largest = int(options.gigabytes * 1e9), 0.0
+def measure(options: argparse.Namespace) -> Measured:
+    measured, size = Measured(), int(options.gigabytes * 1e9)
     formats = (("hdf5", make_hdf5, "out.csv"), ("parquet", make_parquet, "out.parquet"))
-    for kind, make, output in formats:
+    peaks: dict[str, list[float]] = {}
+    for number in range(options.rounds * len(formats)):
+        kind, make, output = formats[number % len(formats)]
         with tempfile.TemporaryDirectory() as name:
             path = Path(name, f"table.{kind}")
             rows = make(path, size)
-            summary, processes = run(Path(name), {"type": kind, "path": path.name}, output, options.ranks)
-            assert summary["items"]["succeeded"] == rows, summary
-            took = summary["seconds"]["processing"]
-            print(f"{kind}: {path.stat().st_size / 1e9:.2f} GB, {rows:,} rows, {took:.1f} s")
-        for process in processes:
-            print(f"  {process.role:10} {process.peak / 1e6:6.0f} MB")
-        largest = max(largest, processes[0].peak / 1e6)
-    return int(largest > options.limit)
+            inputs = {"table": {"type": kind, "path": path.name}}
+            run, processes = BenchmarkJob.write(Path(name), SCRIPT, inputs, append_row_file_name=output).run_watched(
+                options.ranks
+            )
+            assert run.summary["items"]["succeeded"] == rows, run.summary
+            print(f"  {kind}: {path.stat().st_size / 1e9:.2f} GB, {rows:,} rows, {run.seconds:.1f} s", flush=True)
+        for role in ("executor", "rank 0", "rank 1"):
+            largest = max((process.peak / 1e6 for process in processes if process.role == role), default=0.0)
+            peaks.setdefault(f"{kind}, {role}", []).append(largest)
+    measured.figures = [Figure(what, values, "{:,.0f} MB", at_most=500) for what, values in peaks.items()]
+    return measured
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    claim.main(__doc__, measure, {"gigabytes": Size(1.0, 0.2), "rounds": Size(1, 1)})

@@ -1,129 +1,109 @@
-"""Real work, and work with a heavy tail: what scheduling, isolation, log and order cost beside none of them.
+"""Longer mini-batches lose nothing to isolation, log and order, and a heavy tail is shared out as well as can be.
 
-    python benchmarks/work.py [--rounds 3] [--ranks 2]
+    python -m benchmarks.work [--quick] [--mini-batches 600] [--sleeps 400] [--rounds 5] [--ranks 2]
 
-Two loads of mini-batches that burn CPU time for a fixed number of seconds each:
-
-    even        600 of 10 ms
-    heavy tail  400, log-normal, mean about 15 ms, the longest about 1 s
-
-For each, in turn in one run of this program: one plain loop in one process (its time over the number of ranks is the
-ideal of an even load), multiprocessing.Pool.imap with chunksize=1, and mpibatch. For the heavy tail the yardstick is
-in-order list scheduling without overhead, computed from the durations that each executor measured. Ratios are of one
-round; their medians are printed.
+Even: mini-batches that burn 10 ms of processor time each, beside plain loops side by side (the metal) and a pool.
+Heavy tail: sleeps, log-normal, the longest 1 s, on four executors, so that cores matter little. The yardstick is list
+scheduling in order without overhead (Graham, 1966), of the durations that each way measured itself.
 """
 
 import argparse
 import heapq
-import json
-import multiprocessing
 import random
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-SCRIPT = """
-import time
+from benchmarks import claim, peers
+from benchmarks.claim import Size
+from benchmarks.figures import Figure, Measured, ratios
+from benchmarks.job import BenchmarkJob
+from benchmarks.peers import METAL, POOL
+from benchmarks.rounds import in_turn
 
-def burn(seconds):
-    end = time.process_time() + seconds
-    while time.process_time() < end:
-        sum(range(500))
+SECONDS = 0.01
+EXECUTORS = 4  # of the heavy tail
+SCRIPT = """
+from benchmarks.work import {function}
 
 def run(mini_batch):
-    for path in mini_batch:
-        burn(float(path.rsplit("_", 1)[1]))
-    return [path.rsplit("/", 1)[1] for path in mini_batch]
+    return {function}(float(mini_batch[0].rsplit("_", 1)[1]))
 """
 
 
-def burn(seconds: float) -> float:
+def burn(seconds: float) -> list[str]:
     """Uses the processor for so long."""
     end = time.process_time() + seconds
     while time.process_time() < end:
         sum(range(500))
-    return seconds
+    return ["done"]
 
 
-def even() -> list[float]:
-    return [0.01] * 600
-
-
-def heavy_tail() -> list[float]:
-    draw = random.Random(7)
-    return [min(draw.lognormvariate(-5.2, 1.4), 1.0) for _ in range(400)]
-
-
-def by_loop(durations: list[float]) -> float:
+def sleep(seconds: float) -> list[str]:
+    """Returns how long it took in fact."""
     began = time.perf_counter()
-    for seconds in durations:
-        burn(seconds)
-    return time.perf_counter() - began
-
-
-def by_pool(durations: list[float], processes: int) -> float:
-    with multiprocessing.Pool(processes) as pool:
-        pool.map(burn, [0.0] * 20)  # the processes are up
-        began = time.perf_counter()
-        for _ in pool.imap(burn, durations, chunksize=1):
-            pass
-        return time.perf_counter() - began
-
-
-def by_mpibatch(durations: list[float], ranks: int, folder: Path) -> tuple[float, float]:
-    """Seconds of processing, and what in-order list scheduling of the measured durations would take."""
-    (folder / "burn.py").write_text(SCRIPT)
-    (folder / "paths.txt").write_text("".join(f"/x/{n:04d}_{d:.6f}\n" for n, d in enumerate(durations)))
-    job = {
-        "name": "work",
-        "inputs": {"loads": {"type": "files", "path": {"manifest": "paths.txt"}}},
-        "parallel_run_config": {"entry_script": "burn.py", "mini_batch_size": 1},
-    }
-    (folder / "job.yaml").write_text(json.dumps(job))
-    subprocess.run(
-        [sys.executable, "-m", "mpibatch", "run", str(folder / "job.yaml"), "-n", str(ranks)],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    run = folder / "runs" / "latest"
-    summary = json.loads((run / "summary.json").read_text())
-    assert summary["status"] == "completed", summary
-    events = pq.read_table(run / "events.parquet", columns=["index", "run"]).to_pydict()
-    measured = [seconds for _, seconds in sorted(zip(events["index"], events["run"], strict=True))]
-    return float(summary["seconds"]["processing"]), listed(measured, ranks)
+    time.sleep(seconds)
+    return [str(time.perf_counter() - began)]
 
 
 def listed(durations: list[float], workers: int) -> float:
-    """The makespan of list scheduling (Graham, 1966) in the order given."""
+    """The makespan of list scheduling in the order given."""
     free = [0.0] * workers
     for seconds in durations:
         heapq.heapreplace(free, free[0] + seconds)
     return max(free)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--ranks", type=int, default=2)
-    options = parser.parse_args()
-    for name, durations in (("even", even()), ("heavy tail", heavy_tail())):
-        found: dict[str, list[float]] = {"of the ideal": [], "of the pool": [], "of list scheduling": []}
-        for _ in range(options.rounds):
-            loop = by_loop(durations)
-            pool = by_pool(durations, options.ranks)
-            with tempfile.TemporaryDirectory() as folder:
-                ours, ideal = by_mpibatch(durations, options.ranks, Path(folder))
-            found["of the ideal"].append(loop / options.ranks / ours)
-            found["of the pool"].append(pool / ours)
-            found["of list scheduling"].append(ideal / ours)
-        for what, ratios in found.items():
-            print(f"{name:10}  {statistics.median(ratios):6.1%} {what:20} ({min(ratios):.1%} to {max(ratios):.1%})")
+def job_over(folder: Path, function: str, durations: list[float]) -> BenchmarkJob:
+    paths = [f"/x/{number:05d}_{seconds:.6f}" for number, seconds in enumerate(durations)]
+    return BenchmarkJob.of_paths(folder / function, SCRIPT.format(function=function), paths, 1)
+
+
+def even(options: argparse.Namespace, folder: Path, measured: Measured) -> None:
+    durations = [SECONDS] * options.mini_batches
+    job = job_over(folder, "burn", durations)
+    ways = {
+        "mpibatch": lambda: len(durations) / job.run(options.ranks).seconds,
+        METAL.name: lambda: peers.rate(METAL, burn, durations, options.ranks),
+        POOL.name: lambda: peers.rate(POOL, burn, durations, options.ranks),
+    }
+    found = in_turn(ways, options.rounds, measured.notes)
+    for who, aim in (("mpibatch", 0.98), (POOL.name, None)):
+        shares = ratios(found, who, METAL.name)
+        measured.figures.append(Figure(f"10 ms each, {who}", shares, "{:.1%} of the metal", at_least=aim))
+
+
+def heavy_tail(options: argparse.Namespace, folder: Path, measured: Measured) -> None:
+    draw = random.Random(7)
+    durations = [min(draw.lognormvariate(-5.2, 1.4), 1.0) for _ in range(options.sleeps)]
+    job = job_over(folder, "sleep", durations)
+
+    def ours() -> float:
+        run = job.run(EXECUTORS)
+        events = pq.read_table(run.directory.events.with_suffix(".parquet"), columns=["index", "run"]).to_pydict()
+        slept = [seconds for _, seconds in sorted(zip(events["index"], events["run"], strict=True))]
+        return run.seconds / listed(slept, EXECUTORS) - 1
+
+    def by_pool() -> float:
+        rows = folder / "rows.txt"
+        seconds = peers.run(POOL, sleep, [durations], EXECUTORS, rows=rows)[0]
+        return seconds / listed([float(row) for row in rows.read_text().split()], EXECUTORS) - 1
+
+    found = in_turn({"mpibatch": ours, POOL.name: by_pool}, options.rounds, measured.notes)
+    for who, over in found.items():
+        aim = 0.01 if who == "mpibatch" else None
+        measured.figures.append(Figure(f"heavy tail, {who}", over, "{:+.1%} on list scheduling", at_most=aim))
+
+
+def measure(options: argparse.Namespace) -> Measured:
+    measured = Measured()
+    with tempfile.TemporaryDirectory() as name:
+        even(options, Path(name), measured)
+        heavy_tail(options, Path(name), measured)
+    return measured
 
 
 if __name__ == "__main__":
-    main()
+    claim.main(__doc__, measure, {"mini-batches": Size(600, 60), "sleeps": Size(400, 40), "rounds": Size(5, 1)})

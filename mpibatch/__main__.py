@@ -1,6 +1,6 @@
 """`python -m mpibatch` is the same program as `mpibatch`."""
 
-from mpibatch.cli import main
+from mpibatch.cli.main import main
 
 if __name__ == "__main__":
     main()

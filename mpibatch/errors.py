@@ -4,10 +4,12 @@
      |- UsageError           exit 2   the user's job file, script, arguments or paths
      |   |- JobFileError              every problem of a job file at once
      |   |- InputError                inputs that match nothing or cannot be planned
-     |   `- ScriptError               an entry script that cannot be used
+     |   |- ScriptError               an entry script that cannot be used
+     |   `- WorkspaceError            a model, dataset or datastore that is not there, or cannot be registered
      |- AbortError           exit 3   a threshold was passed, or init() failed everywhere
      |- RunDirectoryError    exit 1   the run directory cannot be written or read back
      `- StoppedEarly         exit 75  a signal, the walltime or a lost node; resumable
+         `- RanksLost                 no rank is left that works
 
 Exit statuses are those of DESIGN's table of commands; 75 is EX_TEMPFAIL of sysexits.h.
 """
@@ -23,9 +25,10 @@ class ExitStatus(IntEnum):
     USAGE = 2
     ABORTED = 3
     STOPPED = 75
+    INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 
 
-TOLD = 70
+REASON_PRINTED = 70
 """EX_SOFTWARE: from a rank to its launcher in place of ERROR, once the reason was printed. A lost node gives 1 too."""
 
 
@@ -59,6 +62,10 @@ class ScriptError(UsageError):
     """An entry script that is missing, does not import, or has no usable `run`."""
 
 
+class WorkspaceError(UsageError):
+    """What the workspace does not have, cannot take in, or cannot write."""
+
+
 class AbortError(MpibatchError):
     """The run was given up: a threshold was passed, or `init()` failed on every rank."""
 
@@ -73,3 +80,7 @@ class StoppedEarly(MpibatchError):
     """The run stopped before its end and can be resumed."""
 
     status = ExitStatus.STOPPED
+
+
+class RanksLost(StoppedEarly):
+    """Every rank that works was lost: ranks that are started again may go on at once."""

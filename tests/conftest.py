@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -17,13 +17,22 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from hypothesis import HealthCheck, settings
 
 import mpibatch
-from mpibatch.placement.variables import executor_environment
+from mpibatch.cluster.environment import without_launcher_variables
 from tests.processes import MARK, marked, none_left
+
+# A test asserts what comes out, never how long it took: the machine may be busy
+settings.register_profile("quick", max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=100)  # .ci/run
+settings.load_profile("quick")
 
 ROOT = Path(mpibatch.__file__).parents[1]
 """What is tested is the mpibatch that the tests import, wherever another one is installed."""
+
+os.environ["PYTHONPATH"] = str(ROOT)  # also by the processes that tests start
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of a thousand processes compiles it anew
 
 HEAD = """\
 import ctypes, os, signal, subprocess, sys, time
@@ -96,7 +105,7 @@ class Job:
         (self.folder / "job.yaml").write_text(yaml.safe_dump(job))
 
     def environment(self, **variables: str) -> dict[str, str]:
-        own = executor_environment(os.environ)
+        own = without_launcher_variables(os.environ)
         return {**own, "PYTHONPATH": str(ROOT), MARK: self.mark, **variables}
 
     def command(self, *arguments: object, ranks: int | None = None, by_mpirun: bool = False) -> list[str]:
@@ -202,7 +211,20 @@ def mpich_python() -> Path:
     return Path(named)
 
 
-@pytest.fixture(params=["this environment's MPI", "MPICH"])
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With MPIBATCH_REQUIRE_ALL=1 a test that is skipped has failed."""
+    report = yield
+    if report.skipped and os.environ.get("MPIBATCH_REQUIRE_ALL") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"MPIBATCH_REQUIRE_ALL=1, but this was skipped: {report.longrepr}"
+    return report
+
+
+MPIS = ["this environment's MPI", pytest.param("MPICH", marks=pytest.mark.ci)]
+
+
+@pytest.fixture(params=MPIS)
 def either_mpi(request: pytest.FixtureRequest, job: Job) -> Job:
     """The job under the MPI of this environment, and under MPICH."""
     if request.param == "MPICH":

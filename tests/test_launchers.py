@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from mpibatch.placement.variables import executor_environment
-from tests.conftest import ROOT, mpich_python, mpirun
+from mpibatch.cluster.environment import without_launcher_variables
+from tests.conftest import MPIS, ROOT, mpich_python, mpirun
+
+pytestmark = pytest.mark.processes
 
 DIGITS = ROOT / "jobs" / "digits"
 FILES = 60
@@ -35,7 +37,7 @@ parallel_run_config: {entry_script: score.py, mini_batch_size: 3}
 EXPECTED = "".join(f"{number} {number:02}\n" for number in range(FILES)).encode()
 
 
-@pytest.fixture(params=["this environment's MPI", "MPICH"])
+@pytest.fixture(params=MPIS)
 def python(request: pytest.FixtureRequest) -> Path:
     """An interpreter whose environment has an MPI."""
     return mpich_python() if request.param == "MPICH" else Path(sys.executable)
@@ -57,7 +59,7 @@ def output(python: Path, job: Path, run_dir: Path, ranks: int, by_mpirun: bool, 
     run = [str(python), "-m", "mpibatch", "run", str(job), "--run-dir", str(run_dir)]
     done = subprocess.run(
         [*mpirun(python, ranks), *run] if by_mpirun else [*run, "-n", str(ranks)],
-        env=executor_environment(os.environ) | {"PYTHONPATH": str(ROOT)} | ({"TMPDIR": str(tmp)} if tmp else {}),
+        env=without_launcher_variables(os.environ) | {"PYTHONPATH": str(ROOT)} | ({"TMPDIR": str(tmp)} if tmp else {}),
         capture_output=True, text=True, timeout=110, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -65,12 +67,22 @@ def output(python: Path, job: Path, run_dir: Path, ranks: int, by_mpirun: bool, 
     return (run_dir / "outputs" / "parallel_run_step.txt").read_bytes()
 
 
-@pytest.mark.parametrize("by_mpirun", [False, True], ids=["plainly", "mpirun"])
-@pytest.mark.parametrize("ranks", [1, 2, 5])
+@pytest.mark.parametrize(
+    ("ranks", "by_mpirun"),
+    [
+        (1, False),
+        (2, False),
+        (5, True),
+        pytest.param(1, True, marks=pytest.mark.ci),
+        pytest.param(2, True, marks=pytest.mark.ci),
+        pytest.param(5, False, marks=pytest.mark.ci),
+    ],
+)
 def test_the_output_is_the_same(python: Path, job_file: Path, tmp_path: Path, ranks: int, by_mpirun: bool) -> None:
     assert output(python, job_file, tmp_path / "run", ranks, by_mpirun) == EXPECTED
 
 
+@pytest.mark.ci
 def test_what_a_killed_mpirun_left_is_no_obstacle(python: Path, job_file: Path, tmp_path: Path) -> None:
     """Open MPI 5 names its folder by its process number; one of the same number that was killed left its own."""
     last = int(Path("/proc/loadavg").read_text().split()[-1])
@@ -82,8 +94,9 @@ def test_what_a_killed_mpirun_left_is_no_obstacle(python: Path, job_file: Path, 
 
 
 @pytest.mark.skipif(find_spec("tensorflow") is None, reason="tensorflow is not installed")
-def test_the_digits_job(python: Path, tmp_path: Path) -> None:
-    rows = output(python, DIGITS / "job.yaml", tmp_path / "run", 2, by_mpirun=False)
+@pytest.mark.parametrize("ranks", [pytest.param(1, marks=pytest.mark.ci), 2])
+def test_the_digits_job(python: Path, tmp_path: Path, ranks: int) -> None:
+    rows = output(python, DIGITS / "job.yaml", tmp_path / "run", ranks, by_mpirun=False)
     names = [line.partition(": ")[0] for line in rows.decode().splitlines()]
     assert names == sorted(path.name for path in (DIGITS / "data").glob("*.png"))
     check = [sys.executable, str(DIGITS / "check.py"), str(tmp_path / "run" / "outputs" / "parallel_run_step.txt")]

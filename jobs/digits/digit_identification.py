@@ -1,7 +1,7 @@
 """Entry script: which digit is on each image.
 
 `init()` loads the network once per executor; `run()` is called with a list of image paths and returns one
-line per image, "<file name>: <digit>". Nothing here knows of mpibatch: ParallelRunStep takes the same script.
+line per image, "<file name>: <digit>". Nothing here knows of mpibatch: Azure's ParallelRunStep takes the same script.
 """
 
 import argparse
@@ -21,12 +21,12 @@ score: Any = None  # images to scores, one row of ten per image; set by init()
 def init() -> None:
     global score  # noqa: PLW0603 - the contract of entry scripts: init() leaves behind what run() uses
     parser = argparse.ArgumentParser()
-    parser.add_argument("--model", required=True, help="the trained network, a .keras file")
+    parser.add_argument("--model", help="the trained network, a .keras file [the registered model `digits`]")
     # Unknown arguments are left to whoever started the script.
     arguments, _ = parser.parse_known_args()
 
     share_the_machine()
-    model = tf.keras.models.load_model(arguments.model, compile=False)
+    model = tf.keras.models.load_model(arguments.model or registered_model(), compile=False)
 
     # Compiled once, for mini-batches of any size.
     score = tf.function(
@@ -35,6 +35,12 @@ def init() -> None:
         autograph=False,
     )
     score(tf.zeros((1, SIDE, SIDE, 1)))  # the slow first call belongs to init(), not to the first mini-batch
+
+
+def registered_model() -> str:
+    from azureml.core import Model
+
+    return str(Model.get_model_path("digits"))
 
 
 def share_the_machine() -> None:

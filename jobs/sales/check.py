@@ -1,6 +1,6 @@
 """Whether there is a model for each shop and product, near the one that the data was made from.
 
-python jobs/sales/check.py FOLDER        # outputs/files of the run
+python jobs/sales/check.py FOLDER        # outputs of the run
 """
 
 import argparse
@@ -13,7 +13,7 @@ TOLERANCE = 6.0  # pieces a week; the noise of the data has a deviation of 2
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compares the job's models with truth.json.")
-    parser.add_argument("folder", type=Path, help="outputs/files of the run")
+    parser.add_argument("folder", type=Path, help="outputs of the run")
     folder: Path = parser.parse_args().folder
     truth = json.loads(TRUTH.read_text(encoding="utf-8"))
     models = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}

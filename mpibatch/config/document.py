@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from mpibatch.config.problems import Key, Problems, escape, show, spell
+from mpibatch.config.problems import Key, Problems, escape, format_key, format_value
 from mpibatch.errors import JobFileError
 
 _LARGEST_FILE = 16 * 1024**2
@@ -37,7 +37,9 @@ def read_document(path: str) -> dict[Any, Any]:
     if data is None:
         raise JobFileError(path, ["it is empty; `mpibatch init NAME` writes a job file to begin with"])
     if not isinstance(data, dict):
-        raise JobFileError(path, [f"it holds {show(data)}; a job file is a mapping that begins with `name: ...`"])
+        raise JobFileError(
+            path, [f"it holds {format_value(data)}; a job file is a mapping that begins with `name: ...`"]
+        )
     return data
 
 
@@ -46,7 +48,7 @@ def drop_unusable(tree: object, key: Key, problems: Problems) -> object:
     if isinstance(tree, list):
         return [drop_unusable(value, (*key, index), problems) for index, value in enumerate(tree)]
     if isinstance(tree, str) and not _usable(tree):
-        problems.wrong(key, tree, "text without NUL characters and halves of surrogate pairs")
+        problems.add_invalid(key, tree, "text without NUL characters and halves of surrogate pairs")
     if not isinstance(tree, dict):
         return tree
     kept: dict[str, object] = {}
@@ -54,7 +56,9 @@ def drop_unusable(tree: object, key: Key, problems: Problems) -> object:
         if isinstance(name, str) and _usable(name):
             kept[name] = drop_unusable(value, (*key, name), problems)
         else:
-            problems.say(f"{spell(key)} has the key {show(name)}, which is no text; put it in quotes")
+            problems.add_general(
+                f"{format_key(key)} has the key {format_value(name)}, which is no text; put it in quotes"
+            )
     return kept
 
 
@@ -79,7 +83,9 @@ class _Loader(yaml.SafeLoader):
             line = name.start_mark.line + 1
             same = (name.tag, name.value)
             if same in lines:
-                self.problems.append(f"line {line}: the key {show(name.value)} was already given on line {lines[same]}")
+                self.problems.append(
+                    f"line {line}: the key {format_value(name.value)} was already given on line {lines[same]}"
+                )
             lines[same] = line
         return node
 
@@ -127,9 +133,9 @@ def _similar(path: str) -> str:
     """Other YAML files of the same folder."""
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
-        return f"; the folder {show(folder)} does not exist either"
+        return f"; the folder {format_value(folder)} does not exist either"
     found = sorted(name for name in os.listdir(folder) if name.endswith((".yaml", ".yml")))[:5]
-    return f"; in that folder there is {', '.join(show(name) for name in found)}" if found else ""
+    return f"; in that folder there is {', '.join(format_value(name) for name in found)}" if found else ""
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:

@@ -12,34 +12,33 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated, Any, cast
 
-from mpibatch.config.problems import Key, Problems, escape, meant, show
-from mpibatch.config.units import LARGEST
+from annotated_types import Interval
 
-Scalar = str | int | float | bool
+from mpibatch.config.problems import Key, Problems, as_text, escape, format_value, suggest
+from mpibatch.config.validate import read_text
+from mpibatch.config.values import LARGEST, NAME, REFERENCE, Scalar
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
-NAME_RULE = "letters, digits, - and _, begin with a letter or _, and have at most 64 characters"
-
-REFERENCE = re.compile(r"\$\{\{\s*([^{}]*?)\s*\}\}")
 _OPEN = "${{"
 _KINDS = {bool: "true or false", int: "a whole number below 2**63", float: "a finite number", str: "text"}
+_TYPES = {bool: bool, int: Annotated[int, Interval(ge=-LARGEST, le=LARGEST)], float: float, str: str}
 
 
 def read_parameters(section: object, sets: Sequence[str], problems: Problems) -> dict[str, Scalar]:
     """The job file's parameters, with `--set` applied."""
     if not isinstance(section, dict | None):
-        problems.wrong(("parameters",), section, "a mapping of names to defaults")
+        problems.add_invalid(("parameters",), section, "a mapping of names to defaults")
         return {}
     values: dict[str, Scalar] = {}
     for name, value in (section or {}).items():
         key: Key = ("parameters", name)
-        if not NAME.fullmatch(name):
-            problems.add(key, f"is not a valid name: names consist of {NAME_RULE}")
+        if not NAME.matches(name):
+            problems.add(key, f"is not a valid name: names are {NAME.words}")
         elif not isinstance(value, Scalar) or not (isinstance(value, str) or _bounded(value)):
-            problems.wrong(key, value, ", ".join(_KINDS.values()))
+            problems.add_invalid(key, value, ", ".join(_KINDS.values()))
         elif isinstance(value, str) and _OPEN in value:
-            problems.wrong(key, value, "a plain value: references are not replaced within parameters")
+            problems.add_invalid(key, value, "a plain value: references are not replaced within parameters")
         values[name] = value if isinstance(value, Scalar) else ""  # the name exists, whatever its value
     for text in sets:
         _override(values, text, problems)
@@ -48,10 +47,15 @@ def read_parameters(section: object, sets: Sequence[str], problems: Problems) ->
 
 @dataclass(frozen=True)
 class References:
-    """What references may name. A side input whose path is None is staged to nodes."""
+    """What references may name. A side input whose path is None is staged to nodes.
 
-    parameters: Mapping[str, Scalar]
+    parameters: a value may be a mapping, which replaces a string that is one reference
+    later:      kinds of references that are left as they are, for another to replace
+    """
+
+    parameters: Mapping[str, Scalar | dict[str, Any]]
     side_inputs: Mapping[str, str | None] = field(default_factory=dict)
+    later: tuple[str, ...] = ()
 
     def replace(self, tree: object, key: Key, problems: Problems) -> object:
         """`tree`, which the job file has at `key`, with the references in all its strings replaced."""
@@ -62,9 +66,9 @@ class References:
         if not isinstance(tree, str) or _OPEN not in tree:
             return tree
         if _OPEN in REFERENCE.sub("", tree):
-            problems.wrong(key, tree, "closed with }} wherever ${{ opens a reference")
+            problems.add_invalid(key, tree, "closed with }} wherever ${{ opens a reference")
             return tree
-        replaced: list[Scalar] = []
+        replaced: list[Scalar | dict[str, Any]] = []
         for match in REFERENCE.finditer(tree):
             try:
                 replaced.append(self._look_up(match, key))
@@ -73,38 +77,39 @@ class References:
                 replaced.append("")
         if REFERENCE.fullmatch(tree):
             return replaced[0]
-        texts = map(as_text, replaced)
+        if any(isinstance(value, dict) for value in replaced):
+            problems.add_invalid(key, tree, "a reference alone, where its parameter is a whole input")
+        texts = map(as_text, cast(list[Scalar], replaced))
         return REFERENCE.sub(lambda match: next(texts), tree)
 
-    def _look_up(self, match: re.Match[str], key: Key) -> Scalar:
+    def _look_up(self, match: re.Match[str], key: Key) -> Scalar | dict[str, Any]:
         """Raises LookupError with the rest of a message that begins with the key."""
         kind, _, name = match[1].partition(".")
+        if kind in self.later:
+            return match[0]
         if kind == "parameters":
             if name in self.parameters:
                 return self.parameters[name]
-            raise LookupError(f"refers to the unknown parameter {show(name)}; {meant(name, self.parameters)}")
+            raise LookupError(f"refers to the unknown parameter {format_value(name)}; {suggest(name, self.parameters)}")
         if kind == "side_inputs":
             return self._side_input(match[0], name, key)
         if kind == "steps":
-            raise LookupError(f"refers to {show(match[1])}, but pipelines are not built yet")
+            raise LookupError(f"refers to {format_value(match[1])}, but only a step of a pipeline can")
         known = [f"parameters.{name}" for name in self.parameters]
         known += [f"side_inputs.{name}" for name in self.side_inputs]
-        raise LookupError(f"refers to {show(match[1])}, which does not exist; {meant(match[1], known)}")
+        raise LookupError(f"refers to {format_value(match[1])}, which does not exist; {suggest(match[1], known)}")
 
     def _side_input(self, reference: str, name: str, key: Key) -> str:
         if key[0] == "side_inputs":
             raise LookupError("refers to a side input, which side inputs themselves cannot do")
         if name not in self.side_inputs:
-            raise LookupError(f"refers to the unknown side input {show(name)}; {meant(name, self.side_inputs)}")
+            raise LookupError(
+                f"refers to the unknown side input {format_value(name)}; {suggest(name, self.side_inputs)}"
+            )
         path = self.side_inputs[name]
         if path is None and key[0] != "arguments":
-            raise LookupError(f"refers to side input {show(name)}, which with `stage: node` only arguments can")
+            raise LookupError(f"refers to side input {format_value(name)}, which with `stage: node` only arguments can")
         return reference if path is None else path
-
-
-def as_text(value: Scalar) -> str:
-    """A value within text, an argument or an environment variable; booleans as the job file writes them."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _override(values: dict[str, Scalar], text: str, problems: Problems) -> None:
@@ -112,34 +117,26 @@ def _override(values: dict[str, Scalar], text: str, problems: Problems) -> None:
     name = name.strip()
     said = f'--set "{escape(text)[:80]}"'
     if not equals:
-        problems.say(f"{said} has no =; write --set NAME=VALUE")
+        problems.add_general(f"{said} has no =; write --set NAME=VALUE")
     elif name not in values:
-        problems.say(f"{said} names no parameter of the job file; {meant(name, values)}")
+        problems.add_general(f"{said} names no parameter of the job file; {suggest(name, values)}")
     elif _OPEN in value or "\0" in value:
-        problems.say(f"{said} must give a plain value, without references")
+        problems.add_general(f"{said} must give a plain value, without references")
     elif type(values[name]) in _KINDS:
-        kind = type(values[name])
-        converted = _convert(value, kind)
-        if converted is None:
-            problems.say(f"{said} must give {_KINDS[kind]}, as the default {show(values[name])} does")
-        else:
-            values[name] = converted
+        try:
+            values[name] = read_like(values[name], value)
+        except ValueError as error:
+            problems.add_general(f"{said} must give {error}")
 
 
-def _convert(text: str, kind: type) -> Scalar | None:
-    """A `--set` value of the default's type; None if it is of another."""
-    if kind is str:
-        return text
-    text = text.strip()
-    if kind is bool:
-        return {"true": True, "false": False}.get(text.lower())
-    if kind is int and not re.fullmatch(r"[+-]?[0-9]{1,19}", text):
-        return None
+def read_like(default: Scalar, text: str) -> Scalar:
+    """What `text` says, of the type of a default. Raises ValueError with what it must be."""
+    kind = type(default)
     try:
-        number = int(text) if kind is int else float(text)
+        value: Scalar = read_text(_TYPES[kind], text)
     except ValueError:
-        return None
-    return number if _bounded(number) else None
+        raise ValueError(f"{_KINDS[kind]}, as the default {format_value(default)} does") from None
+    return value
 
 
 def _bounded(number: float) -> bool:

@@ -27,17 +27,17 @@ class Problems:
     def add(self, key: Key, message: str) -> None:
         """`message` goes on where the key's name ends: "is missing"."""
         self.keys.append(key)
-        self.messages.append(f"{spell(key)} {message}")
+        self.messages.append(f"{format_key(key)} {message}")
 
-    def wrong(self, key: Key, value: object, allowed: str) -> None:
+    def add_invalid(self, key: Key, value: object, allowed: str) -> None:
         default = ", or be left out for its default" if value is None else ""
-        self.add(key, f"is {show(value)}; it must be {allowed}{default}")
+        self.add(key, f"is {format_value(value)}; it must be {allowed}{default}")
 
-    def say(self, message: str) -> None:
+    def add_general(self, message: str) -> None:
         """A problem of no single key."""
         self.messages.append(message)
 
-    def hit(self, key: Key) -> bool:
+    def covers(self, key: Key) -> bool:
         """Whether something at, above or below `key` is known to be wrong: what follows need not be said."""
         return any(known[: len(key)] == key[: len(known)] for known in self.keys)
 
@@ -47,7 +47,7 @@ class Problems:
             raise JobFileError(path, self.messages)
 
 
-def spell(key: Key) -> str:
+def format_key(key: Key) -> str:
     """The key as the user would look for it: inputs.digits.path[2]."""
     text = ""
     for part in key:
@@ -56,11 +56,11 @@ def spell(key: Key) -> str:
         elif _PLAIN.fullmatch(part):
             text += f".{part}" if text else part
         else:
-            text += f"[{show(part)}]"
+            text += f"[{format_value(part)}]"
     return text or "the job file"
 
 
-def show(value: object) -> str:
+def format_value(value: object) -> str:
     """A value as YAML would write it, on one line, short and safe to print."""
     match value:
         case None:
@@ -83,6 +83,11 @@ def show(value: object) -> str:
     return text
 
 
+def as_text(value: str | int | float | bool) -> str:
+    """A value within text, an argument or an environment variable; booleans as the job file writes them."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def escape(text: str) -> str:
     """Text on one line with everything unprintable escaped, at most 1000 characters of it."""
     return "".join(
@@ -98,7 +103,7 @@ def nearest(name: str, valid: Iterable[str]) -> str | None:
     return folded[matches[0]] if matches else None
 
 
-def meant(name: str, valid: Iterable[str], what: str = "Valid") -> str:
+def suggest(name: str, valid: Iterable[str], what: str = "Valid") -> str:
     """The end of a message about an unknown name: the one that was meant, and all valid ones."""
     names = list(valid)
     match = nearest(name, names)
@@ -108,7 +113,7 @@ def meant(name: str, valid: Iterable[str], what: str = "Valid") -> str:
 
 def printable(name: str) -> str:
     """A name as it is, or quoted where it is not plain."""
-    return name if _PLAIN.fullmatch(name) else show(name)
+    return name if _PLAIN.fullmatch(name) else format_value(name)
 
 
 def _number(value: float) -> str:

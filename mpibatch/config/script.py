@@ -1,6 +1,6 @@
 """The entry script as far as it can be judged without running it: found, compiled, and with a usable `run`.
 
-`locate` is also how an executor finds the script, so it imports nothing but the standard library.
+An executor finds the script by `locate` too, so this imports little beside the standard library.
 """
 
 import ast
@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Iterator
 
-from mpibatch.config.problems import escape, nearest, show
+from mpibatch.config.problems import escape, format_value, nearest
 from mpibatch.errors import ScriptError
 
 _CONTRACT = "an entry script defines run(mini_batch) or run(mini_batch, context)"
@@ -17,8 +17,8 @@ _CONTRACT = "an entry script defines run(mini_batch) or run(mini_batch, context)
 def locate(source_directory: str, entry_script: str) -> str:
     """The absolute path of a script given as a path or a dotted module. Raises ScriptError without one."""
     if not os.path.isdir(source_directory):
-        raise ScriptError(f"the source_directory {show(source_directory)} is no folder")
-    if entry_script.endswith(".py") or "/" in entry_script:
+        raise ScriptError(f"the source_directory {format_value(source_directory)} is no folder")
+    if is_file_name(entry_script):
         candidates = [os.path.join(source_directory, entry_script)]
     else:
         stem = os.path.join(source_directory, *entry_script.split("."))
@@ -30,9 +30,14 @@ def locate(source_directory: str, entry_script: str) -> str:
     raise ScriptError(f"there is no file {tried}{_advice(source_directory, entry_script)}")
 
 
+def is_file_name(entry_script: str) -> bool:
+    """Whether a script is given as a path; else as a dotted module."""
+    return entry_script.endswith(".py") or "/" in entry_script
+
+
 def inspect(path: str) -> None:
     """Raises ScriptError unless the script at `path` compiles and has a `run` that can be called."""
-    tree = _compile(path)
+    tree = compile_script(path)
     bindings = list(_bindings(tree.body))
     runs = [node for name, node in bindings if name == "run"]
     if not runs:
@@ -49,7 +54,8 @@ def inspect(path: str) -> None:
             raise ScriptError(f"{escape(path)}:{function.lineno}: run cannot be called with a mini-batch; {_CONTRACT}")
 
 
-def _compile(path: str) -> ast.Module:
+def compile_script(path: str) -> ast.Module:
+    """The script as a tree. Raises ScriptError unless it is Python that compiles."""
     try:
         with open(path, "rb") as file:
             source = file.read()

@@ -1,13 +1,14 @@
 """What `mpibatch init NAME` writes: a job that runs as it is, to be edited from there."""
 
-import re
 from pathlib import Path
 
-from mpibatch.config.problems import show
-from mpibatch.config.schema import JOB_NAME
+from mpibatch.config import json_schema
+from mpibatch.config.problems import format_value
+from mpibatch.config.values import JOB_NAME
 from mpibatch.errors import UsageError
 
 _JOB = """\
+# yaml-language-server: $schema={schema}
 # Check it with `mpibatch validate job.yaml`, then run it with `mpibatch run job.yaml -n 2`.
 name: "{name}"
 parameters:
@@ -15,7 +16,7 @@ parameters:
 
 inputs:                           # one or more, all of one type
   texts:
-    type: files                   # files, csv, jsonl, parquet or hdf5
+    type: files                   # files, tar, lines, csv, jsonl, parquet, arrow, orc or hdf5
     path: data/*.txt              # a path, a glob, a folder, a list of these, or {{manifest: FILE}}
 
 # side_inputs:                    # what the script uses whole, such as a model
@@ -25,7 +26,7 @@ arguments: [--minimum, 1]         # sys.argv of the script; a side input is "${{
 parallel_run_config:
   entry_script: score.py
   mini_batch_size: "${{{{ parameters.batch_size }}}}"   # files for one call of run()
-  append_row_file_name: counts.txt   # .txt, .csv, .jsonl or .parquet
+  append_row_file_name: counts.txt   # .txt, .csv, .jsonl (also .gz, .zst), .parquet or .arrow
   error_threshold: 0              # files that may fail before the job is aborted; -1: any number
   process_count_per_node: 2       # or auto: one for each GPU, else for each core
   run_invocation_timeout: 60      # seconds for one call of run()
@@ -68,13 +69,11 @@ _TEXTS = {
 
 def write_template(folder: Path, name: str) -> list[Path]:
     """Writes a job called `name` into `folder`, which must be new or empty; the files that were written."""
-    if not 3 <= len(name) <= 32 or not re.fullmatch(JOB_NAME, name):
-        raise UsageError(
-            f"{show(name)} is no name for a job: it takes 3 to 32 lower-case letters, digits and -, "
-            "begins with a letter and does not end with -"
-        )
+    if not JOB_NAME.matches(name):
+        raise UsageError(f"{format_value(name)} is no name for a job: it must be {JOB_NAME.words}")
     files = {
-        folder / "job.yaml": _JOB.format(name=name),
+        folder / "job.yaml": _JOB.format(name=name, schema=json_schema.FILE_NAME),
+        folder / json_schema.FILE_NAME: json_schema.render(),
         folder / "score.py": _SCRIPT,
         **{folder / "data" / file: text for file, text in _TEXTS.items()},
     }

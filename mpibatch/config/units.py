@@ -1,37 +1,43 @@
-"""`mini_batch_size`: what a user may write for each input type, and the `Size` that it means.
+"""What users write for amounts: `mini_batch_size`, by input type, and the `Size` that it means; memory in bytes.
 
-    files        10                              a count of files
-    csv, jsonl   1024, "1024KB", "1MB", "1GB"    bytes
-    parquet      the same, or "500 rows"; left out: one row group
-    hdf5         "500 rows"; left out: the rows of one chunk
+    files, tar           10                              a count of files, of an archive's members
+    lines, csv, jsonl    1024, "1024KB", "1MB", "1GB"    bytes, or "500 rows"
+    parquet, arrow, orc  the same; left out: one row group, record batch or stripe
+    hdf5                 "500 rows"; left out: the rows of one chunk
+    mltable              any of these: what its files hold is told when its step begins
 
 1KB is 1024 bytes, as in ParallelRunStep. Case and spaces do not matter.
 """
 
 import re
 
-from mpibatch.config.schema import InputType, Size, Unit
-
-LARGEST = 2**63 - 1
-"""The largest count or size anywhere in a job: what the plan and the log can hold."""
+from mpibatch.config.schema import InputType
+from mpibatch.config.values import LARGEST, Size, Unit
 
 _BYTES = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3, "tb": 1024**4}
 _SIZE = re.compile(r"\s*([0-9]{1,19})\s*([a-z]*)\s*", re.IGNORECASE)
 
+_COUNTED = (InputType.FILES, InputType.TAR)
+_TEXTS = (InputType.LINES, InputType.CSV, InputType.JSONL)
+_GROUPED = (InputType.PARQUET, InputType.ARROW, InputType.ORC)
 _DEFAULTS = {
-    InputType.FILES: Size(10, Unit.ITEMS),
-    InputType.CSV: Size(1024**2, Unit.BYTES),
-    InputType.JSONL: Size(1024**2, Unit.BYTES),
-    InputType.PARQUET: None,
+    **dict.fromkeys(_COUNTED, Size(10, Unit.ITEMS)),
+    **dict.fromkeys(_TEXTS, Size(1024**2, Unit.BYTES)),
+    **dict.fromkeys(_GROUPED),
     InputType.HDF5: None,
+    InputType.MLTABLE: None,
 }
 _ALLOWED = {
-    InputType.FILES: "a positive number of files, such as 10",
-    InputType.CSV: "a positive size in bytes, such as 1024, 1024KB, 10MB or 1GB",
-    InputType.JSONL: "a positive size in bytes, such as 1024, 1024KB, 10MB or 1GB",
-    InputType.PARQUET: 'a positive size such as 10MB, a number of rows such as "500 rows", '
-    "or left out for one row group each",
+    **dict.fromkeys(_COUNTED, "a positive number of files, such as 10"),
+    **dict.fromkeys(
+        _TEXTS, 'a positive size in bytes, such as 1024, 1024KB, 10MB or 1GB, or in rows, such as "500 rows"'
+    ),
+    **dict.fromkeys(
+        _GROUPED,
+        'a positive size such as 10MB, a number of rows such as "500 rows", or left out for one row group each',
+    ),
     InputType.HDF5: 'a positive number of rows such as "500 rows", or left out for the rows of one chunk',
+    InputType.MLTABLE: 'a positive size such as 10MB, or a number of rows such as "500 rows"',
 }
 
 
@@ -42,11 +48,9 @@ def parse_size(value: object, type: InputType) -> Size | None:
     number, word = _split(value)
     size = _size(number, Unit.ROWS) if word in {"row", "rows"} else _size(number * _BYTES.get(word, 0), Unit.BYTES)
     match type, size:
-        case (InputType.FILES, Size(unit=Unit.BYTES)) if word == "":
+        case (InputType.FILES | InputType.TAR, Size(unit=Unit.BYTES)) if word == "":
             return Size(number, Unit.ITEMS)
-        case (InputType.CSV | InputType.JSONL, Size(unit=Unit.BYTES)):
-            return size
-        case (InputType.PARQUET, Size()):
+        case (_, Size()) if type in (*_TEXTS, *_GROUPED, InputType.MLTABLE):
             return size
         case (InputType.HDF5, Size(unit=Unit.ROWS)):
             return size
@@ -54,16 +58,24 @@ def parse_size(value: object, type: InputType) -> Size | None:
             raise ValueError(_ALLOWED[type])
 
 
-def format_size(size: Size) -> str:
-    """The shortest way to write a size; `parse_size` reads it back."""
-    match size.unit:
-        case Unit.ITEMS:
-            return str(size.value)
-        case Unit.ROWS:
-            return f"{size.value} rows"
-        case Unit.BYTES:
-            unit = max((unit for unit in _BYTES if size.value % _BYTES[unit] == 0), key=lambda unit: _BYTES[unit])
-            return f"{size.value // _BYTES[unit]}{unit.upper()}"
+def parse_memory(text: str | None) -> int | None:
+    """Bytes of an amount of memory as the job file has it: "1.5GB" is 1.5 * 1024**3."""
+    if text is None:
+        return None
+    return int(float(text[:-2]) * _BYTES[text[-2:].lower()])
+
+
+def format_memory(bytes: float) -> str:
+    """The same for people, to three digits: "1.5GB"."""
+    for unit in ("tb", "gb", "mb"):
+        if bytes >= _BYTES[unit]:
+            return f"{bytes / _BYTES[unit]:.3g}{unit.upper()}"
+    return f"{bytes / 1024:.3g}KB"
+
+
+def uncompressed(name: str) -> str:
+    """An output file's name without `.gz` and `.zst`."""
+    return name.removesuffix(".gz").removesuffix(".zst")
 
 
 def _split(value: object) -> tuple[int, str]:

@@ -1,37 +1,153 @@
-"""The shape of a job file: which keys there are and what each may hold. The only file that knows pydantic.
+"""What a job file may hold, checked against the declarations of `schema.py`. The only file that knows pydantic.
 
-    plain data --check_shape--> JobFields: exactly the keys that the user gave and that are sound, typed
-                     |
+    plain data --check_shape--> fields: exactly the keys that the user gave and that are sound, as the dataclasses
+                     |                  have them, in nested dicts
                      `--> Problems: unknown keys and wrong values, what they are and what they must be
+    text of `--set` --read_text--> one value, under the same rules
 
-Whatever is wrong is cut out, so that `resolve.py` goes on with the rest. Defaults live in `schema.py` alone.
-Types are strict: "3" and true are no numbers. What hangs on several keys or on files is not judged here.
+Whatever is wrong is cut out, so that `resolve.py` goes on with the rest. Types are strict: "3" and true are no
+numbers. What hangs on several keys or on files is not judged here.
 """
 
 import copy
+import re
+import typing
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import is_dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from functools import cache
+from typing import Annotated, Any, Literal, Union, cast
 
-from pydantic import (
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    WrapValidator,
-    with_config,
-)
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, WrapValidator
 from pydantic_core import ErrorDetails, PydanticCustomError
 from typing_extensions import TypedDict  # pydantic takes typing's own only from Python 3.12 on
 
-from mpibatch.config.parameters import as_text
-from mpibatch.config.problems import Key, Problems, nearest, show, spell
-from mpibatch.config.schema import JOB_NAME, Device, InputType, OutputAction, QuotedNewlines, Stage
-from mpibatch.config.units import LARGEST
+from mpibatch.config.markers import Auto, Pattern, ShortFor, Written
+from mpibatch.config.problems import Key, Problems, as_text, format_key, format_value, nearest
+from mpibatch.config.schema import Job
+from mpibatch.config.settings import (
+    alternatives,
+    annotated,
+    element,
+    mark,
+    optional,
+    settings_of,
+    unfold,
+    wording,
+)
 
-YEAR = 365 * 24 * 3600
-CLOSED = ConfigDict(extra="forbid", strict=True)
+Fields = dict[str, Any]
+"""A section of the job file: its keys, with values that are sound."""
+
+STRICT = ConfigDict(strict=True)
 _NOT_ALLOWED = "not_allowed"
+_DIGITS = re.compile(r"\s*[+-]?[0-9]{1,30}\s*")
+
+
+def read_text(hint: Any, text: str) -> Any:
+    """The value that `text` of a command line means for a setting declared as `hint`: a number, a flag, or text.
+
+    Raises ValueError with what it must be, in the words of the job file.
+    """
+    readings: list[object] = [text]
+    with suppress(ValueError):
+        readings.insert(0, int(text) if _DIGITS.fullmatch(text) else float(text))
+    if text.strip().lower() in ("true", "false"):
+        readings.insert(0, text.strip().lower() == "true")
+    adapter: TypeAdapter[Any] = TypeAdapter(_checked(hint), config=STRICT)
+    for value in readings:
+        with suppress(ValidationError):
+            return adapter.validate_python(value)
+    raise ValueError(wording(hint))
+
+
+@cache
+def _adapter(kind: type) -> "TypeAdapter[Fields]":
+    return TypeAdapter(_section(kind))
+
+
+def _section(kind: type, *, total: bool = False) -> Any:
+    """The keys of a section; total: all have to be there."""
+    keys = {setting.key: _checked(setting.hint) for setting in settings_of(kind)}
+    section = cast(Any, TypedDict)(kind.__name__, keys, total=total)
+    section.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+    return section
+
+
+def _checked(hint: Any) -> Any:
+    """The type with which pydantic checks what the job file may have for a field declared as `hint`."""
+    bare, marks = unfold(hint)
+    wrapped = allowed(wording(hint))
+    if (written := mark(marks, Written)) is not None:
+        kind = _form(written.form)
+        if bare is str:
+            return Annotated[kind, AfterValidator(as_text), wrapped]
+        return Annotated[kind if optional(bare) is None else kind | None, wrapped]
+    if (inner := optional(bare)) is None:
+        return _collection(bare, marks) or _scalar(bare, marks, wrapped)
+    kind = _checked(inner)
+    if mark(marks, Auto) is None:
+        return kind | None
+    return Annotated[kind | Literal["auto"], AfterValidator(_none_if_auto), wrapped]
+
+
+def _collection(bare: Any, marks: tuple[Any, ...]) -> Any:
+    """A list or a mapping; each of its elements that is wrong is a problem of its own. None for anything else."""
+    origin = typing.get_origin(bare)
+    if origin is tuple and not is_dataclass(element(bare)):
+        kind: Any = list[_checked(element(bare))]  # type: ignore[misc]
+        return Annotated[kind, BeforeValidator(_list_if_empty), AfterValidator(tuple)]
+    if origin is tuple:
+        kind = dict[str, _named(element(bare), mark(marks, ShortFor))]  # type: ignore[misc]
+    elif origin is dict:
+        kind = dict[str, _checked(element(bare))]  # type: ignore[misc]
+    elif is_dataclass(bare):
+        kind = _section(cast(type, bare))
+    else:
+        return None
+    return Annotated[kind, BeforeValidator(_mapping_if_empty)]
+
+
+def _scalar(bare: Any, marks: tuple[Any, ...], wrapped: WrapValidator) -> Any:
+    """A number, text, one of several words, or one of several of these."""
+    checks: list[Any] = []
+    if bare is str:
+        pattern = mark(marks, Pattern)
+        if pattern is None:
+            return str
+        checks = [Field(pattern=pattern.regex)]
+    elif bare is float:
+        checks = [Field(allow_inf_nan=False), *marks]
+    elif bare is int:
+        checks = list(marks)
+    elif isinstance(bare, type) and issubclass(bare, StrEnum):
+        checks = [BeforeValidator(_member_of(bare))]
+    return Annotated[(bare, *checks, wrapped)]
+
+
+def _form(form: Any) -> Any:
+    """The type of a value that is written in one of several forms; what is wrong within it is one problem."""
+    bare, marks = unfold(form)
+    if alternatives(bare) != (bare,):
+        return Union[tuple(_form(member) for member in alternatives(bare))]  # noqa: UP007  # of a computed tuple
+    if typing.get_origin(bare) is list:
+        return annotated(list[_form(element(bare))], marks)  # type: ignore[misc]
+    if is_dataclass(bare):
+        return _section(cast(type, bare), total=True)
+    return _scalar(bare, marks, allowed(wording(form))) if marks else bare
+
+
+def _named(section: type, short: ShortFor | None) -> Any:
+    """A section below a name, or the text that is short for it."""
+    kind = _section(section)
+    if short is None:
+        return kind
+
+    def expand(value: Any) -> Any:
+        return {short.key: value} if isinstance(value, str) else value
+
+    return Annotated[kind, BeforeValidator(expand)]
 
 
 def allowed(what: str) -> WrapValidator:
@@ -46,28 +162,21 @@ def allowed(what: str) -> WrapValidator:
     return WrapValidator(check)
 
 
-def member_of(kind: type[StrEnum]) -> tuple[BeforeValidator, WrapValidator]:
+def _member_of(kind: type[StrEnum]) -> Callable[[Any], Any]:
     """The text of an enum's member, and true or false where a member is called so."""
 
     def convert(value: Any) -> Any:
         text = as_text(value) if isinstance(value, bool) else value
         return next((member for member in kind if isinstance(text, str) and member.value == text), value)
 
-    return BeforeValidator(convert), allowed(_one_of([member.value for member in kind]))
+    return convert
 
 
-def _one_of(names: list[str]) -> str:
-    return f"{', '.join(names[:-1])} or {names[-1]}"
+def _none_if_auto(value: Any) -> Any:
+    return None if value == "auto" else value
 
 
-def _numbers_as_text(value: Any) -> Any:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def _scalars_as_text(value: Any) -> Any:
-    return as_text(value) if isinstance(value, int | float) else value
-
-
+# Sections that hold nothing but comments are None in YAML; they count as empty.
 def _mapping_if_empty(value: Any) -> Any:
     return {} if value is None else value
 
@@ -76,196 +185,75 @@ def _list_if_empty(value: Any) -> Any:
     return [] if value is None else value
 
 
-def _path_alone(value: Any) -> Any:
-    return {"path": value} if isinstance(value, str) else value
-
-
-# Sections that hold nothing but comments are None in YAML; they count as empty.
-OptionalMapping = BeforeValidator(_mapping_if_empty)
-OptionalList = BeforeValidator(_list_if_empty)
-
-_FILLED = r"\S"
-Text = Annotated[str, Field(pattern=_FILLED), allowed("text that is not empty")]
-Path = Annotated[str, Field(pattern=_FILLED), allowed("a path")]
-Flag = Annotated[bool, allowed("true or false")]
-Character = Annotated[str, Field(pattern=r"^[\t -~]$"), allowed("a single ASCII character")]
-Seconds = Annotated[float, Field(gt=0, le=YEAR), allowed("a positive number of seconds, a year at most")]
-Grace = Annotated[float, Field(ge=0, le=YEAR), allowed("a number of seconds, 0 or more, a year at most")]
-Percent = Annotated[float, Field(ge=0, le=100), allowed("a number from 0 to 100")]
-Threshold = Annotated[int, Field(ge=-1, le=LARGEST), allowed("a whole number, or -1 to tolerate all")]
-Tries = Annotated[int, Field(ge=1, le=255), allowed("a whole number from 1 to 255")]
-Total = Annotated[int | None, Field(ge=1, le=LARGEST), allowed("a whole number, 1 or more")]
-OrNever = Annotated[int, Field(ge=0, le=LARGEST), allowed("a whole number, 1 or more, or 0 for never")]
-Machines = Annotated[int, Field(ge=1, le=1_000_000), allowed("a whole number from 1 to 1000000")]
-PerNode = Annotated[
-    Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"],
-    allowed('a whole number from 1 to 100000, or "auto"'),
-]
-FlagOrAuto = Annotated[bool | Literal["auto"], allowed('true, false or "auto"')]
-Level = Annotated[Literal["WARNING", "INFO", "DEBUG"], allowed("WARNING, INFO or DEBUG")]
-JobName = Annotated[
-    str,
-    Field(min_length=3, max_length=32, pattern=JOB_NAME),
-    allowed("3 to 32 lower-case letters, digits and -, beginning with a letter and not ending with -"),
-]
-FloatFormat = Annotated[
-    str | None,
-    Field(pattern=r"^[^%]*%[-+ #0]*[0-9]{0,3}(\.[0-9]{1,3})?[eEfFgG][^%]*$"),
-    allowed('a format of one number, such as "%.3f"'),
-]
-Argument = Annotated[str, BeforeValidator(_scalars_as_text), allowed("text, a number, or true or false")]
-Setting = Annotated[str, BeforeValidator(_numbers_as_text), allowed("text or a number; put true and false in quotes")]
-Types = dict[str, Text]
-
-
-@with_config(CLOSED)
-class Manifest(TypedDict):
-    manifest: Path
-
-
-Paths = Annotated[
-    Path | Annotated[list[Path], Field(min_length=1)] | Manifest,
-    allowed("a path, a glob, a folder, a list of these, or {manifest: FILE}, without empty ones"),
-]
-
-
-@with_config(CLOSED)
-class InputFields(TypedDict, total=False):
-    type: Annotated[InputType, *member_of(InputType)]
-    path: Paths
-    has_header: Flag
-    delimiter: Character
-    quote: Character
-    encoding: Text
-    column_types: Annotated[Types, OptionalMapping]
-    columns: Annotated[list[Text], OptionalList]
-    quoted_newlines: Annotated[QuotedNewlines, *member_of(QuotedNewlines)]
-    datasets: Annotated[list[Text], OptionalList]
-
-
-@with_config(CLOSED)
-class SideInputFields(TypedDict, total=False):
-    path: Path
-    stage: Annotated[Stage, *member_of(Stage)]
-
-
-SideInputOrPath = Annotated[SideInputFields, BeforeValidator(_path_alone)]
-
-
-@with_config(CLOSED)
-class RowFormatFields(TypedDict, total=False):
-    sep: Character
-    header: Flag
-    index: Flag
-    float_format: FloatFormat
-    date_format: Text | None
-    schema: Types | None
-
-
-@with_config(CLOSED)
-class ConfigFields(TypedDict, total=False):
-    source_directory: Path
-    entry_script: Path
-    mini_batch_size: Any  # its meaning hangs on the inputs' type
-    mini_batch_count: Total
-    partition_keys: Annotated[list[Text], OptionalList]
-    error_threshold: Threshold
-    allowed_failed_count: Threshold
-    allowed_failed_percent: Percent
-    output_action: Annotated[OutputAction, *member_of(OutputAction)]
-    append_row_file_name: Text
-    append_row_format: Annotated[RowFormatFields, OptionalMapping]
-    node_count: Machines
-    process_count_per_node: PerNode
-    processes_per_gpu: Machines
-    coordinator_works: FlagOrAuto
-    device: Annotated[Device, *member_of(Device)]
-    run_invocation_timeout: Seconds
-    load_timeout: Seconds
-    init_timeout: Seconds
-    run_max_try: Tries
-    isolate_failures: Flag
-    max_mini_batches_per_executor: OrNever
-    grace: Grace
-    rank_timeout: Seconds
-    logging_level: Level
-    environment_variables: Annotated[dict[str, Setting], OptionalMapping]
-
-
-@with_config(CLOSED)
-class JobFields(TypedDict, total=False):
-    name: JobName
-    parameters: Any  # read before, by parameters.py
-    inputs: Annotated[dict[str, InputFields], OptionalMapping]
-    side_inputs: Annotated[dict[str, SideInputOrPath], OptionalMapping]
-    arguments: Annotated[list[Argument], OptionalList]
-    output: Path
-    allow_reuse: Flag
-    parallel_run_config: ConfigFields
-
-
-_ADAPTER = TypeAdapter(JobFields)
-
-
-def check_shape(data: dict[str, object], problems: Problems) -> JobFields:
-    """What is sound in `data`; everything else becomes a problem."""
+def check_shape(data: dict[str, object], problems: Problems, kind: type = Job) -> Fields:
+    """What is sound in `data`, which has the keys of `kind`; everything else becomes a problem."""
     data = copy.deepcopy(data)
     for key in problems.keys:
         _cut(data, key)
     sections: set[Key] = set()
     while True:
         try:
-            return _ADAPTER.validate_python(data)
+            return _adapter(kind).validate_python(data)
         except ValidationError as error:
             found = [(*_find(data, detail["loc"]), detail) for detail in error.errors(include_url=False)]
             for key, value, detail in found:
-                _report(key, value, detail, sections, problems)
+                _report(key, value, detail, kind, sections, problems)
                 _cut(data, key)
 
 
-def _report(key: Key, value: object, detail: ErrorDetails, sections: set[Key], problems: Problems) -> None:
+def _report(key: Key, value: object, detail: ErrorDetails, kind: type, sections: set[Key], problems: Problems) -> None:
     """`sections`: those whose valid keys were listed before, which is not repeated."""
     match detail["type"]:
         case "extra_forbidden":
             listed = key[:-1] in sections
             sections.add(key[:-1])
-            problems.add(key, f"is unknown; {_advice(key, listed)}")
+            problems.add(key, f"is unknown; {_advice(key, kind, listed)}")
         case _ if detail["type"] == _NOT_ALLOWED:
-            problems.wrong(key, value, detail["msg"])
+            problems.add_invalid(key, value, detail["msg"])
         case "list_type":
-            problems.wrong(key, value, "a list")
+            problems.add_invalid(key, value, "a list")
         case "dict_type":
-            problems.wrong(key, value, "a mapping")
+            problems.add_invalid(key, value, "a mapping")
         case "string_type":
-            problems.wrong(key, value, "text")
+            problems.add_invalid(key, value, "text")
         case _:
-            problems.add(key, f"is {show(value)}: {detail['msg']}")
+            problems.add(key, f"is {format_value(value)}: {detail['msg']}")
 
 
-def _advice(key: Key, listed: bool) -> str:
+def _advice(key: Key, kind: type, listed: bool) -> str:
     """For an unknown key: the key of that name elsewhere, or the nearest one here; and all valid ones."""
     name = str(key[-1])
-    valid = _section(key[:-1])
-    homes = [spell((*parent, name)) for parent, fields in _SECTIONS if name in fields.__annotations__]
+    sections = _sections(kind, ())
+    valid = _valid_keys(key[:-1], sections)
+    homes = [format_key((*parent, name)) for parent, section in sections if name in _keys(section)]
     guess = homes[0] if homes else nearest(name, valid)
     hints = [f"did you mean {guess}?"] if guess else []
     hints += [f"Valid here: {', '.join(valid)}" if not listed else "Valid are those listed above"]
     return " ".join(hints)
 
 
-_SECTIONS: list[tuple[Key, Any]] = [
-    ((), JobFields),
-    (("parallel_run_config",), ConfigFields),
-    (("parallel_run_config", "append_row_format"), RowFormatFields),
-    (("inputs", "NAME"), InputFields),
-    (("side_inputs", "NAME"), SideInputFields),
-]
+def _sections(kind: type, parent: Key) -> list[tuple[Key, type]]:
+    """A section and those in it; NAME stands for any name."""
+    found = [(parent, kind)]
+    for setting in settings_of(kind):
+        bare, _ = unfold(setting.hint)
+        if is_dataclass(bare):
+            found += _sections(cast(type, bare), (*parent, setting.key))
+        elif typing.get_origin(bare) is tuple and is_dataclass(element(bare)):
+            found += _sections(element(bare), (*parent, setting.key, "NAME"))
+    return found
 
 
-def _section(key: Key) -> list[str]:
+def _keys(kind: type) -> list[str]:
+    return [setting.key for setting in settings_of(kind)]
+
+
+def _valid_keys(key: Key, sections: list[tuple[Key, type]]) -> list[str]:
     """The valid keys of the mapping at `key`."""
-    general = (key[0], "NAME") if len(key) == 2 and key[0] in {"inputs", "side_inputs"} else key
-    return next((list(fields.__annotations__) for parent, fields in _SECTIONS if parent == general), [])
+    for parent, kind in sections:
+        if len(parent) == len(key) and all(part in ("NAME", there) for part, there in zip(parent, key, strict=True)):
+            return _keys(kind)
+    return []
 
 
 def _find(data: Any, location: tuple[str | int, ...]) -> tuple[Key, Any]:

@@ -1,21 +1,21 @@
 """What an input format offers: a plan made on rank 0, and the loading of one slice in an executor.
 
-One file a format. The planning side may be slow and may use the `map` it is handed to read on other ranks;
+One file a format. The planning side may be slow and may use the `parallel_map` it is handed to read on other ranks;
 the loading side is imported in every executor and imports nothing that its format does not need (a files job
-imports no pandas). A payload is written by `plan` and read by `load`, `describe` and `count` of the same
+imports no pandas). A payload is written by `plan` and read by `load`, `failed_items` and `count_items` of the same
 format, and by nothing else.
 
-    rank 0:   plan(map) ... exhausted, then freeze() --bytes--> executors: thaw(bytes), then load(payload) ...
+    rank 0:   plan(map) ... exhausted, then dump_state() --bytes--> executors: load_state(bytes), then load(payload) ...
 
-What `plan` found out about the input as a whole (the types of a CSV's columns) travels once, in the frozen
-bytes.
+What `plan` found out about the input as a whole (the types of a CSV's columns) travels in a file of the run directory
+(state_file.py), as the dumped state.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from mpibatch.types import Map, Slice
+from mpibatch.types import Map, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,27 @@ class FailedItem:
     bytes: tuple[int, int] | None = None
     count: int = 1
 
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in failed_items.jsonl."""
+        name: dict[str, Any] = {"item": self.item}
+        if self.rows is not None:
+            name["rows"] = list(self.rows)
+        if self.bytes is not None:
+            name["bytes"] = list(self.bytes)
+        if self.count != 1:
+            name["count"] = self.count
+        return name
 
-class Loaded(Protocol):
+
+class FileIdentity(NamedTuple):
+    """A file's size in bytes, the time of its content in nanoseconds, and its inode: what the planner saw."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+class LoadedBatch(Protocol):
     """A mini-batch in memory."""
 
     @property
@@ -44,7 +63,7 @@ class Loaded(Protocol):
     def value(self) -> Any:
         """What `run()` gets: a list of paths, a DataFrame with index 0..n-1, or a dict of arrays."""
 
-    def part(self, first: int, last: int) -> "Loaded":
+    def slice(self, first: int, last: int) -> "LoadedBatch":
         """Items [first, last), as a mini-batch of its own: how isolation halves."""
 
 
@@ -55,25 +74,41 @@ class Dataset(Protocol):
     def reads_data(self) -> bool:
         """Whether `load` reads anything, so that it pays to have a thread read ahead."""
 
-    def plan(self, map: Map[Any, Any]) -> Iterator[Slice]:
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What `plan` has found that a run lives with, in words for the user; valid once `plan` is exhausted."""
+
+    def plan(self, parallel_map: Map[Any, Any]) -> Iterator[Split]:
         """All slices in order. Raises InputError where the input cannot be planned at all.
 
-        The functions handed to `map` can be pickled: it may apply them on other ranks.
+        The functions handed to `parallel_map` can be pickled: it may apply them on other ranks. All that comes back is
+        what they return: what they would warn of is part of that, and `plan` adds it to `warnings`.
         """
 
-    def freeze(self) -> bytes:
-        """What `load`, `describe` and `count` need besides payloads; valid once `plan` is exhausted."""
+    def dump_state(self) -> bytes:
+        """What `load`, `failed_items` and `count_items` need besides payloads; valid once `plan` is exhausted."""
 
-    def thaw(self, frozen: bytes) -> None:
-        """Takes what `freeze` of the same input gave, before the first `load`; b"" is always accepted."""
+    def load_state(self, state: bytes) -> None:
+        """Takes what `dump_state` of the same input gave, before the first `load`; b"" is always accepted."""
 
-    def load(self, payload: bytes) -> Loaded:
-        """Reads one slice. Raises LoadError with file, range and reason."""
+    def load(self, payload: bytes) -> LoadedBatch:
+        """Reads one slice. Raises LoadError with file, range and reason, also where a file is not the planned one."""
 
-    def describe(self, payload: bytes, lost: list[int] | None, items: int) -> list[FailedItem]:
-        """Names the items at positions `lost` (None: all `items` of them), without reading if possible."""
+    def planned_files(self, payload: bytes) -> list[tuple[str, FileIdentity | None]]:
+        """The local files that `load` reads, each with what the planner saw there; without reading."""
 
-    def count(self, payload: bytes) -> int:
+    def accept_changes(self) -> None:
+        """Files that are not those that were planned are loaded from here on."""
+
+    def failed_items(self, payload: bytes, lost: list[int] | None, items: int) -> list[FailedItem]:
+        """Names the items at positions `lost` (None: all `items` of them), as far as the payload tells: reads nothing,
+        since rank 0 asks in its loop.
+        """
+
+    def locate_items(self, payload: bytes, lost: list[int], items: int) -> list[FailedItem]:
+        """As `failed_items`, and may read what `load` has read: executors ask, of a mini-batch that has `items`."""
+
+    def count_items(self, payload: bytes) -> int:
         """Items of a slice that could not be loaded, by a scan of its bytes; UNKNOWN if that fails too.
 
         An estimate, unless the format knows better.
@@ -84,7 +119,7 @@ class LoadError(Exception):
     """A slice that cannot be read; the message names the file, the byte or row range, and the reason."""
 
 
-class WrongCut(LoadError):
+class CutInsideQuotes(LoadError):
     """A slice that begins or ends inside a quoted field.
 
     Every later slice of the file may be wrong, so the run stops; the message carries the advice

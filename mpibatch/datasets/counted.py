@@ -4,14 +4,14 @@
 has succeeded when `run` returns, with however many rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mpibatch.datasets.base import FailedItem
-from mpibatch.types import Map, Slice
+from mpibatch.datasets.base import FailedItem, FileIdentity
+from mpibatch.types import Map, Split
 
 
-class Nothing:
+class EmptyBatch:
     """A mini-batch without data."""
 
     __slots__ = ()
@@ -21,32 +21,41 @@ class Nothing:
     def value(self) -> list[Any]:
         return []
 
-    def part(self, first: int, last: int) -> "Nothing":
+    def slice(self, first: int, last: int) -> "EmptyBatch":
         return self
 
 
-class Counted:
+class CountedDataset:
     """N mini-batches."""
 
     reads_data = False
+    warnings: Sequence[str] = ()
 
     def __init__(self, count: int) -> None:
         self._count = count
 
-    def plan(self, map: Map[Any, Any]) -> Iterator[Slice]:
-        return (Slice(b"%d" % number, 1) for number in range(self._count))
+    def plan(self, parallel_map: Map[Any, Any]) -> Iterator[Split]:
+        return (Split(b"%d" % number, 1) for number in range(self._count))
 
-    def freeze(self) -> bytes:
+    def dump_state(self) -> bytes:
         return b""
 
-    def thaw(self, frozen: bytes) -> None:
+    def load_state(self, state: bytes) -> None:
         pass
 
-    def load(self, payload: bytes) -> Nothing:
-        return Nothing()
+    def load(self, payload: bytes) -> EmptyBatch:
+        return EmptyBatch()
 
-    def describe(self, payload: bytes, lost: list[int] | None, items: int) -> list[FailedItem]:
+    def planned_files(self, payload: bytes) -> list[tuple[str, FileIdentity | None]]:
+        return []
+
+    def accept_changes(self) -> None:
+        pass
+
+    def failed_items(self, payload: bytes, lost: list[int] | None, items: int) -> list[FailedItem]:
         return [FailedItem(f"mini-batch {payload.decode()}")]
 
-    def count(self, payload: bytes) -> int:
+    locate_items = failed_items
+
+    def count_items(self, payload: bytes) -> int:
         return 1

@@ -1,28 +1,28 @@
 """Files as items: a mini-batch is a list of absolute paths; what is in the files is the script's business.
 
-    input --paths.find--> absolute paths --cut by count--> payload: paths below the input's root, NUL between
-    them
+    input --paths.find--> absolute paths --stat, cut by count--> payload (path_codec.py)
 
-A slice with a file outside the root holds absolute paths instead; the first byte tells. Loading joins root
-and name and asks the file system nothing: at a hundred thousand mini-batches a second this file is the
-executor's inner loop.
+Loading joins root and name and asks only whether each file is still the one that was planned. One that is missing is
+left to the script: it opens it, or does without.
 """
 
 import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from mpibatch.config.schema import Input, Size
-from mpibatch.datasets.base import FailedItem
-from mpibatch.datasets.paths import find, root_of
-from mpibatch.types import Map, Slice
+from mpibatch.config.schema import Input
+from mpibatch.config.values import Size
+from mpibatch.datasets.base import FailedItem, FileIdentity
+from mpibatch.datasets.file_identity import ensure_unchanged, identity_of
+from mpibatch.datasets.path_codec import PathCodec
+from mpibatch.datasets.paths import find
+from mpibatch.types import Map, Split
 
 DEFAULT_COUNT = 10  # files a mini-batch
 
 
-class Paths:
+class PathBatch:
     """A mini-batch of files. Names that are not UTF-8 hold surrogates, which open() takes."""
 
     __slots__ = ("value",)
@@ -34,51 +34,59 @@ class Paths:
     def items(self) -> int:
         return len(self.value)
 
-    def part(self, first: int, last: int) -> "Paths":
-        return Paths(self.value[first:last])
+    def slice(self, first: int, last: int) -> "PathBatch":
+        return PathBatch(self.value[first:last])
 
 
-class Files:
+class FileDataset:
     """One input of type `files`."""
 
     reads_data = False
+    warnings: Sequence[str] = ()
 
     def __init__(self, spec: Input, size: Size | None) -> None:
         self._spec = spec
         self._count = size.value if size else DEFAULT_COUNT
-        self._encoding = sys.getfilesystemencoding()
-        self._prefix = root_of(spec).rstrip("/") + "/"
+        self._codec = PathCodec(spec)
+        self._accepts_changes = False
 
-    def plan(self, map: Map[Any, Any]) -> Iterator[Slice]:
-        prefix = os.fsencode(self._prefix)
+    def plan(self, parallel_map: Map[Any, Any]) -> Iterator[Split]:
         found = find(self._spec)
         while group := list(islice(found, self._count)):
-            yield Slice(join(group, prefix), len(group))
+            yield Split(self.pack(group), len(group))
 
-    def load(self, payload: bytes) -> Paths:
-        text = payload.decode(self._encoding, "surrogateescape")
-        if text[0] == "/":
-            return Paths(text.split("\0"))
-        prefix = self._prefix
-        return Paths([prefix + name for name in text.split("\0")])
+    def pack(self, files: list[bytes]) -> bytes:
+        """Absolute paths, with what is at each now, as a payload."""
+        return self._codec.pack(files, [identity_of(file) for file in files])
 
-    def describe(self, payload: bytes, lost: list[int] | None, items: int) -> list[FailedItem]:
-        names = self.load(payload).value
+    def load(self, payload: bytes) -> PathBatch:
+        paths = self._codec.unpack(payload)
+        if not self._accepts_changes:
+            for path, identity in zip(paths, self._codec.identities(payload), strict=True):
+                try:
+                    found = os.stat(path)
+                except OSError:
+                    continue
+                ensure_unchanged(path, identity, found)
+        return PathBatch(paths)
+
+    def planned_files(self, payload: bytes) -> list[tuple[str, FileIdentity | None]]:
+        return list(zip(self._codec.unpack(payload), self._codec.identities(payload), strict=True))
+
+    def accept_changes(self) -> None:
+        self._accepts_changes = True
+
+    def failed_items(self, payload: bytes, lost: list[int] | None, items: int) -> list[FailedItem]:
+        names = self._codec.unpack(payload)
         return [FailedItem(names[position]) for position in (range(len(names)) if lost is None else lost)]
 
-    def count(self, payload: bytes) -> int:
-        return payload.count(b"\0") + 1
+    locate_items = failed_items
 
-    def freeze(self) -> bytes:
+    def count_items(self, payload: bytes) -> int:
+        return self._codec.count(payload)
+
+    def dump_state(self) -> bytes:
         return b""
 
-    def thaw(self, frozen: bytes) -> None:
+    def load_state(self, state: bytes) -> None:
         pass
-
-
-def join(group: list[bytes], prefix: bytes) -> bytes:
-    """Absolute paths as a payload: relative to `prefix` if all are below it."""
-    if all(path.startswith(prefix) for path in group):
-        cut = len(prefix)
-        return b"\0".join(path[cut:] for path in group)
-    return b"\0".join(group)

@@ -1,7 +1,8 @@
 """HDF5: datasets of equal first dimension, sliced by rows; the script gets a dict of NumPy arrays.
 
 Keys are the paths of `datasets` as the job file writes them (`images`, `run1/labels`); without `datasets` all
-datasets of the file that have a dimension. Strings come as Python strings in object arrays.
+datasets of the file that have a dimension. Strings come as Python strings in object arrays; bytes in them that are no
+UTF-8 become surrogates, as in file names, so that nothing is lost. `byte_strings` has other ways.
 
 A mini-batch is one chunk's rows by default (the longest chunk among the datasets; about CONTIGUOUS bytes
 where they are stored whole). N rows are rounded down to whole chunks, or restart at each chunk where they are
@@ -13,19 +14,20 @@ dataset.
 """
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import h5py
 
-from mpibatch.config.schema import Input, Size, Unit
-from mpibatch.datasets.base import FailedItem, LoadError
-from mpibatch.datasets.lines import Place
-from mpibatch.datasets.sources import data_files, is_url
-from mpibatch.datasets.tables import Payloads, Span, lost_rows
+from mpibatch.config.schema import ByteStrings, Input
+from mpibatch.config.values import Size, Unit
+from mpibatch.datasets.base import FailedItem, FileIdentity, LoadError
+from mpibatch.datasets.file_identity import identity_of, unchanged
+from mpibatch.datasets.file_io import data_files, is_url
+from mpibatch.datasets.table_base import EmptyFiles, LoadErrorContext, Span, SpanCodec, failed_row_ranges
 from mpibatch.errors import InputError
-from mpibatch.types import UNKNOWN, Map, Slice
+from mpibatch.types import UNKNOWN, Map, Split
 
 CONTIGUOUS = 1 << 23  # bytes of a mini-batch of datasets without chunks
 CACHE = 1 << 26
@@ -33,7 +35,7 @@ CACHE = 1 << 26
 UNREADABLE = 1  # flag of a span: the file could not be read while planning
 
 
-class Arrays:
+class ArrayBatch:
     """A mini-batch: arrays of equal first dimension by name."""
 
     __slots__ = ("value",)
@@ -45,26 +47,28 @@ class Arrays:
     def items(self) -> int:
         return len(next(iter(self.value.values())))
 
-    def part(self, first: int, last: int) -> "Arrays":
-        return Arrays({name: array[first:last] for name, array in self.value.items()})
+    def slice(self, first: int, last: int) -> "ArrayBatch":
+        return ArrayBatch({name: array[first:last] for name, array in self.value.items()})
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class FileLayout:
     """What planning needs of one file.
 
     rows:  the first dimension of all datasets
     chunk: rows that are read together at the least
-    fault: why the file cannot be used, else ""
+    error: why the file cannot be used, else ""
+    planned: what the file was before it was opened
     """
 
     names: tuple[str, ...] = ()
     rows: int = UNKNOWN
     chunk: int = 1
-    fault: str = ""
+    error: str = ""
+    planned: FileIdentity | None = None
 
 
-class Hdf5:
+class Hdf5Dataset:
     """One input of type hdf5."""
 
     reads_data = True
@@ -76,57 +80,73 @@ class Hdf5:
             raise InputError(f"input {spec.name!r}: hdf5 files are read from file systems, not from URLs")
         self._spec = spec
         self._rows = size.value if size else None
-        self._payloads = Payloads(spec)
+        self._span_codec = SpanCodec(spec)
         self._names = spec.datasets
+        self._empty = EmptyFiles(spec)
         self._open: tuple[str, Any] | None = None
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        return self._empty.warnings
 
     # Planning
 
-    def plan(self, map: Map[Any, Any]) -> Iterator[Slice]:
+    def plan(self, parallel_map: Map[Any, Any]) -> Iterator[Split]:
         paths = list(data_files(self._spec))
-        usable, fault = False, ""
+        usable, first_error = False, ""
         self._names = self._spec.datasets or self._first_names(paths)
-        for path, shape in zip(paths, map(self.look, paths), strict=True):
-            if shape.fault:
-                fault = fault or f"{path}: {shape.fault}"
-                yield Slice(self._payloads.pack(Span(path, 0, 0, UNREADABLE)))
+        for path, layout in zip(paths, parallel_map(self.inspect_file, paths), strict=True):
+            self._empty.seen(path, has_rows=bool(layout.error) or layout.rows > 0)
+            if layout.error:
+                first_error = first_error or f"{path}: {layout.error}"
+                yield Split(self._span_codec.pack(Span(path, 0, 0, UNREADABLE)))
                 continue
             usable = True
-            for first, last in _cuts(shape.rows, shape.chunk, self._rows):
-                yield Slice(self._payloads.pack(Span(path, first, last)), last - first)
+            for first, last in _cuts(layout.rows, layout.chunk, self._rows):
+                span = Span(path, first, last, planned=layout.planned)
+                yield Split(self._span_codec.pack(span), last - first)
         if not usable:
-            raise InputError(f"input {self._spec.name!r}: no file can be read; the first one: {fault}")
+            raise InputError(f"input {self._spec.name!r}: no file can be read; the first one: {first_error}")
 
     def _first_names(self, paths: list[str]) -> tuple[str, ...]:
-        shapes = (self.look(path) for path in paths)
-        return next((shape.names for shape in shapes if not shape.fault), ())
+        layouts = (self.inspect_file(path) for path in paths)
+        return next((layout.names for layout in layouts if not layout.error), ())
 
-    def look(self, path: str) -> Shape:
+    def inspect_file(self, path: str) -> FileLayout:
         """The shape of one file, or what is wrong with it."""
         try:
+            planned = identity_of(path)
             with _opened(path) as file:
-                return _shape(file, self._names)
+                return replace(_layout(file, self._names), planned=planned)
         except (OSError, LoadError) as error:
-            return Shape(fault=str(error))
+            return FileLayout(error=str(error))
 
-    def freeze(self) -> bytes:
+    def dump_state(self) -> bytes:
         return "\0".join(self._names).encode()
 
-    def thaw(self, frozen: bytes) -> None:
-        if frozen:
-            self._names = tuple(frozen.decode().split("\0"))
+    def load_state(self, state: bytes) -> None:
+        if state:
+            self._names = tuple(state.decode().split("\0"))
 
     # Loading
 
-    def load(self, payload: bytes) -> Arrays:
-        span = self._payloads.unpack(payload)
-        with Place(span, "rows"):
+    def load(self, payload: bytes) -> ArrayBatch:
+        span = self._span_codec.unpack(payload)
+        with LoadErrorContext(span, "rows"):
             file = self._file(span.path)
-            shape = _shape(file, self._names)
-            last = shape.rows if span.flags & UNREADABLE else span.last
-            if last > shape.rows:
-                raise LoadError(f"the file has {shape.rows} rows; was it changed since the plan was made?")
-            return Arrays({name: _read(file[name], span.first, last) for name in shape.names})
+            with unchanged(span.path, span.planned, file.id.get_vfd_handle()):
+                layout = _layout(file, self._names)
+                last = layout.rows if span.flags & UNREADABLE else span.last
+                if last > layout.rows:
+                    raise LoadError(f"the file has {layout.rows} rows; was it changed since the plan was made?")
+                return ArrayBatch({name: self._read(file[name], span.first, last) for name in layout.names})
+
+    def _read(self, data: Any, first: int, last: int) -> Any:
+        wanted = self._spec.byte_strings
+        if h5py.check_string_dtype(data.dtype) and wanted is not ByteStrings.BYTES:
+            encoding = "utf-8" if wanted is ByteStrings.TEXT else wanted.value
+            data = data.asstr(encoding, errors="surrogateescape")
+        return data[first:last]
 
     def _file(self, path: str) -> Any:
         if self._open is None or self._open[0] != path:
@@ -139,16 +159,24 @@ class Hdf5:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": None}
 
+    def planned_files(self, payload: bytes) -> list[tuple[str, FileIdentity | None]]:
+        return self._span_codec.planned_files(payload)
+
+    def accept_changes(self) -> None:
+        self._span_codec.accept_changes()
+
     # Failures
 
-    def describe(self, payload: bytes, lost: list[int] | None, items: int) -> list[FailedItem]:
-        span = self._payloads.unpack(payload)
+    def failed_items(self, payload: bytes, lost: list[int] | None, items: int) -> list[FailedItem]:
+        span = self._span_codec.unpack(payload)
         if span.flags & UNREADABLE and lost is None:
             return [FailedItem(span.path, count=items)]
-        return lost_rows(span.path, span.first, lost, items)
+        return failed_row_ranges(span.path, span.first, lost, items)
 
-    def count(self, payload: bytes) -> int:
-        span = self._payloads.unpack(payload)
+    locate_items = failed_items
+
+    def count_items(self, payload: bytes) -> int:
+        span = self._span_codec.unpack(payload)
         return UNKNOWN if span.flags & UNREADABLE else span.last - span.first
 
 
@@ -156,7 +184,7 @@ def _opened(path: str) -> Any:
     return h5py.File(os.fsencode(path), "r", locking=False, rdcc_nbytes=CACHE)
 
 
-def _shape(file: Any, names: tuple[str, ...]) -> Shape:
+def _layout(file: Any, names: tuple[str, ...]) -> FileLayout:
     """Raises LoadError where datasets are missing or of unequal length."""
     names = names or _all_datasets(file)
     rows, chunk, row_bytes = {}, 0, 0
@@ -173,7 +201,7 @@ def _shape(file: Any, names: tuple[str, ...]) -> Shape:
         raise LoadError("the file holds no datasets")
     if len(set(rows.values())) > 1:
         raise LoadError(f"datasets differ in length: {rows}; choose those to be sliced with `datasets`")
-    return Shape(names, next(iter(rows.values())), chunk or max(CONTIGUOUS // max(row_bytes, 1), 1))
+    return FileLayout(names, next(iter(rows.values())), chunk or max(CONTIGUOUS // max(row_bytes, 1), 1))
 
 
 def _all_datasets(file: Any) -> tuple[str, ...]:
@@ -185,10 +213,6 @@ def _all_datasets(file: Any) -> tuple[str, ...]:
 
     file.visititems(visit)
     return tuple(names)
-
-
-def _read(data: Any, first: int, last: int) -> Any:
-    return (data.asstr() if h5py.check_string_dtype(data.dtype) else data)[first:last]
 
 
 def _cuts(rows: int, chunk: int, wanted: int | None) -> Iterator[tuple[int, int]]:

@@ -3,11 +3,11 @@
     input.paths  --a path as it is written, a folder, a glob-->  absolute paths as bytes
     input.manifest  --one path a line, or NUL-separated-->       likewise, in the manifest's own order
 
-A folder means all files below it. A glob knows `*`, `?`, `[...]`, `**` (any number of folders, none too) and
-`{name}` (like `*` but at least one character: a partition key); as in a shell `*` and `**` pass over names
-that begin with a dot. A path that exists as it is written is never taken for a glob. Files come in bytewise
-order of their path relative to the folder or to the fixed part of the glob. Names are bytes throughout: Linux
-allows all but "/" and NUL in them.
+A folder means all files below it. A glob knows `*`, `?`, `[...]`, `**` (any number of folders, none too), `{name}`
+(like `*` but at least one character: a partition key) and `{name:3}` (three names, with the `/` between); as in a shell
+`*` and `**` pass over names that begin with a dot. A path that exists as it is written is never taken for a glob. Files
+come in bytewise order of their path relative to the folder or to the fixed part of the glob. Names are bytes
+throughout: Linux allows all but "/" and NUL in them.
 
 Links to folders are followed, except back into a folder that is being listed; a link that leads nowhere
 counts as a file, so that it is reported as a failed item and not passed over in silence. Pipes, sockets and
@@ -22,11 +22,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mpibatch.config.globs import KEY, MAGIC, common_root, split_glob
 from mpibatch.config.schema import Input
 from mpibatch.errors import InputError
 
-_MAGIC = re.compile(r"[*?[]|\{[A-Za-z_]\w*\}")
-_PIECE = re.compile(r"[*?]|\[!?\]?[^\]]*\]|\{(?P<key>[A-Za-z_]\w*)\}|.", re.DOTALL)  # of a glob
+_PIECE = re.compile(rf"[*?]|\[!?\]?[^\]]*\]|{KEY}|.", re.DOTALL)  # of a glob
+_KEY = re.compile(KEY)
 _BLOCK = 1 << 20  # bytes read from a manifest at a time
 
 
@@ -34,8 +35,24 @@ def root_of(spec: Input) -> str:
     """The folder that payloads are relative to: told from the job file alone, without the file system."""
     if spec.manifest is not None:
         return os.path.dirname(spec.manifest)
-    fixed = [_split(path)[0] for path in spec.paths if "://" not in path]
-    return os.path.commonpath(fixed) if fixed else "/"
+    return common_root(spec.paths)
+
+
+def keys_in_paths(spec: Input) -> tuple[str, ...]:
+    """What the keys `{name}` in an input's paths are called, in their order; a path that exists has none."""
+    globs = [split_glob(path)[1] for path in spec.paths if "{" in path and not os.path.lexists(path)]
+    return tuple(dict.fromkeys(key for pattern in globs for key, _ in _KEY.findall(pattern)))
+
+
+def normalized(path: str) -> str:
+    """An absolute path without empty and "." components; `..` stays, since it may follow a link. URLs stay as they are.
+
+    POSIX leaves the meaning of "//a" to the system; Linux takes it for "/a".
+    """
+    if "://" in path or not path.startswith("/"):
+        return path
+    last = "/" if path.endswith("/") and path.strip("/") else ""
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", ".")) + last
 
 
 def find(spec: Input, hidden: bool = True) -> Iterator[bytes]:
@@ -52,44 +69,33 @@ def find(spec: Input, hidden: bool = True) -> Iterator[bytes]:
 def _from_path(spec: Input, path: str, hidden: bool) -> Iterator[bytes]:
     name = os.fsencode(path.rstrip("/") or "/")
     if "://" in path:
-        from mpibatch.datasets import remote
+        from mpibatch.datasets import url_io
 
-        found, missed = remote.find(spec, path, hidden), "nothing matches"
+        found, missed = url_io.find(spec, path, hidden), "nothing matches"
     elif os.path.isdir(name):
-        found, missed = _walk(spec, name, _Everything(hidden)), "the folder holds no files"
+        found, missed = _walk(spec, name, _AllFiles(hidden)), "the folder holds no files"
     elif os.path.lexists(name):
         found, missed = iter([name]), ""
-    elif _MAGIC.search(path):
-        fixed, pattern = _split(path)
+    elif MAGIC.search(path):
+        fixed, pattern = split_glob(path)
         found, missed = _walk(spec, os.fsencode(fixed), _glob(pattern)), "nothing matches"
         if not os.path.isdir(fixed):
             raise _nothing(spec, path, "nothing matches")
     else:
         raise _nothing(spec, path, "there is no such file or folder")
-    empty = True
-    for file in found:
-        empty = False
-        yield file
-    if empty:
+    if (first := next(found, None)) is None:
         raise _nothing(spec, path, missed)
-
-
-def _split(path: str) -> tuple[str, str]:
-    """The fixed folder of a glob and the rest; a path that is no glob is all fixed."""
-    parts = path.rstrip("/").split("/")
-    for position, part in enumerate(parts):
-        if _MAGIC.search(part):
-            return "/".join(parts[:position]) or "/", "/".join(parts[position:])
-    return "/".join(parts) or "/", ""
+    yield first
+    yield from found
 
 
 def _nothing(spec: Input, path: str, reason: str) -> InputError:
-    where = _split(path)[0]
+    where = split_glob(path)[0]
     while not os.path.exists(where) and where not in ("", "/"):
         where = os.path.dirname(where)
     advice = [f"the nearest folder that exists is {where!r}"] if where != path else []
     advice.append("relative paths are relative to the job file")
-    if _MAGIC.search(path) and "**" not in path:
+    if MAGIC.search(path) and "**" not in path:
         advice.append("'*' does not cross folders, '**' does")
     return InputError(f"input {spec.name!r}: {reason}: {path!r}\n  Check it: {'; '.join(advice)}.")
 
@@ -106,7 +112,7 @@ class _Pattern:
     def start(self) -> frozenset[int]:
         return self._close({0})
 
-    def enter(self, states: frozenset[int], folder: str) -> frozenset[int]:
+    def descend(self, states: frozenset[int], folder: str) -> frozenset[int]:
         """The states inside `folder`; empty if nothing below it can match."""
         after = set()
         for state in states:
@@ -118,7 +124,7 @@ class _Pattern:
                 after.add(state + 1)
         return self._close(after)
 
-    def takes(self, states: frozenset[int], file: str) -> bool:
+    def matches(self, states: frozenset[int], file: str) -> bool:
         last = len(self.parts) - 1
         if last not in states:
             return False
@@ -136,7 +142,7 @@ class _Pattern:
 
 
 @dataclass(frozen=True, slots=True)
-class _Everything:
+class _AllFiles:
     """What a folder means: all files below it."""
 
     hidden: bool = True
@@ -144,14 +150,15 @@ class _Everything:
     def start(self) -> frozenset[int]:
         return frozenset({0})
 
-    def enter(self, states: frozenset[int], folder: str) -> frozenset[int]:
-        return states if self.takes(states, folder) else frozenset()
+    def descend(self, states: frozenset[int], folder: str) -> frozenset[int]:
+        return states if self.matches(states, folder) else frozenset()
 
-    def takes(self, states: frozenset[int], file: str) -> bool:
+    def matches(self, states: frozenset[int], file: str) -> bool:
         return self.hidden or not file.startswith((".", "_"))
 
 
 def _glob(pattern: str) -> _Pattern:
+    pattern = _KEY.sub(lambda key: "/".join(["?*"] * int(key["folders"])) if key["folders"] else key[0], pattern)
     return _Pattern(tuple(None if part == "**" else _component(part) for part in pattern.split("/") if part))
 
 
@@ -165,7 +172,7 @@ def key_pattern(path: str) -> re.Pattern[str]:
 
     A name that occurs twice must have the same value in both places; names take as much as they can.
     """
-    fixed, pattern = _split(path.rstrip("/"))
+    fixed, pattern = split_glob(path.rstrip("/"))
     seen: set[str] = set()
     parts = [r"(?:[^/]+/)*" if part == "**" else _expression(part, seen) + "/" for part in pattern.split("/")]
     text = "".join(parts)
@@ -185,13 +192,14 @@ def _expression(part: str, seen: set[str]) -> str:
         if key := match.group("key"):
             again = key in seen
             seen.add(key)
-            return f"(?P={key})" if again else f"(?P<{key}>[^/]+)"
+            more = int(match.group("folders") or 1) - 1
+            return f"(?P={key})" if again else f"(?P<{key}>[^/]+(?:/[^/]+){{{more}}})"
         return re.escape(text)
 
     return _PIECE.sub(piece, part)
 
 
-def _walk(spec: Input, top: bytes, wanted: _Pattern | _Everything) -> Iterator[bytes]:
+def _walk(spec: Input, top: bytes, wanted: _Pattern | _AllFiles) -> Iterator[bytes]:
     """Wanted files below `top`, bytewise. Folder names sort with their "/", as whole paths do."""
     prefix = top.rstrip(b"/") + b"/"
     states = wanted.start()
@@ -204,12 +212,12 @@ def _walk(spec: Input, top: bytes, wanted: _Pattern | _Everything) -> Iterator[b
         path = prefix + names.pop()
         if not path.endswith(b"/"):
             yield path
-        elif not _leads_back(path, [folder for folder, _, _ in pending]):
-            inside = wanted.enter(states, os.fsdecode(path[len(prefix) : -1]))
+        elif not _is_link_cycle(path, [folder for folder, _, _ in pending]):
+            inside = wanted.descend(states, os.fsdecode(path[len(prefix) : -1]))
             pending.append((path, inside, _listing(spec, path, wanted, inside)))
 
 
-def _listing(spec: Input, folder: bytes, wanted: _Pattern | _Everything, states: frozenset[int]) -> list[bytes]:
+def _listing(spec: Input, folder: bytes, wanted: _Pattern | _AllFiles, states: frozenset[int]) -> list[bytes]:
     """Names of wanted files and of folders ("/" appended) that may hold some, last first: to be popped."""
     names = []
     try:
@@ -217,9 +225,9 @@ def _listing(spec: Input, folder: bytes, wanted: _Pattern | _Everything, states:
             for entry in entries:
                 name = os.fsdecode(entry.name)
                 if _is_folder(entry):
-                    if wanted.enter(states, name):
+                    if wanted.descend(states, name):
                         names.append(entry.name + b"/")
-                elif wanted.takes(states, name) and (entry.is_file(follow_symlinks=False) or entry.is_symlink()):
+                elif wanted.matches(states, name) and (entry.is_file(follow_symlinks=False) or entry.is_symlink()):
                     names.append(entry.name)
     except OSError as error:
         where = os.fsdecode(folder)
@@ -235,7 +243,7 @@ def _is_folder(entry: os.DirEntry[bytes]) -> bool:
         return False
 
 
-def _leads_back(folder: bytes, above: list[bytes]) -> bool:
+def _is_link_cycle(folder: bytes, above: list[bytes]) -> bool:
     if not os.path.islink(folder[:-1]):
         return False
     here = os.stat(folder)
@@ -255,7 +263,7 @@ def _from_manifest(spec: Input, manifest: str) -> Iterator[bytes]:
         for name in _entries(manifest):
             if name:
                 empty = False
-                yield os.path.join(folder, name)
+                yield _in_folder(folder, name)
     except OSError as error:
         raise InputError(
             f"input {spec.name!r}: the manifest {manifest!r} cannot be read: {error.strerror}\n"
@@ -263,6 +271,14 @@ def _from_manifest(spec: Input, manifest: str) -> Iterator[bytes]:
         ) from error
     if empty:
         raise InputError(f"input {spec.name!r}: the manifest {manifest!r} lists no paths")
+
+
+def _in_folder(folder: bytes, name: bytes) -> bytes:
+    """The path that a manifest in `folder` means by `name`, normalized; a URL as it is."""
+    if name.startswith(b"/") and b"//" not in name and b"/." not in name:
+        return name  # nearly all, and a manifest may have millions
+    path = os.path.join(folder, name)
+    return path if b"://" in name else os.fsencode(normalized(os.fsdecode(path)))
 
 
 def _entries(manifest: str) -> Iterator[bytes]:

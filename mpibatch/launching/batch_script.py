@@ -21,13 +21,13 @@ import unicodedata
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from mpibatch.config.values import JOB_NAME
 from mpibatch.errors import ExitStatus, UsageError
+from mpibatch.liveness.timers import SLURM_NOTICE_SECONDS
 
-NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 PLAIN = re.compile(r"[-A-Za-z0-9_@%+=:,./\[\]]+")
 GPUS = re.compile(r"([A-Za-z0-9_.-]+:)?([1-9][0-9]*)")
 TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
-NOTICE = 120
 KILLED_BY_USR1 = 128 + 10
 
 SCRIPT = """\
@@ -79,13 +79,16 @@ exit "$status"
 class Submission:
     """A job for Slurm. Raises UsageError for what cannot be put into a script safely.
 
-    processes_per_node: None is "auto": one per GPU if `gpus` are asked for, else whole nodes and one per core
+    processes_per_node: None is "auto": what the GPUs take if `gpus` are asked for, else whole nodes and one per core
+    gpus_per_process:   GPUs of one executor
+    cpus_per_process:   CPUs of one executor; None leaves them to Slurm
     memory, gpus:       per node, as Slurm writes them: "16G"; "2" or "a100:2"
     extra:              more options for sbatch, each as it would stand after #SBATCH
     setup:              lines of shell, run before the program
     prefix:             words before the program: `srun --mpi=pmix apptainer exec image.sif`
     python:             the interpreter; another one inside a container
     notice:             seconds before the time limit at which the program is told to stop
+    ranks_by_step:      each step of a pipeline says how many ranks it has
     requeues:           how often a run that stops early is put back into the queue; 0 is never
     """
 
@@ -95,6 +98,8 @@ class Submission:
     nodes: int = 1
     processes_per_node: int | None = 1
     processes_per_gpu: int = 1
+    gpus_per_process: int = 1
+    cpus_per_process: int | None = None
     time: str | None = None
     partition: str | None = None
     account: str | None = None
@@ -109,7 +114,8 @@ class Submission:
     prefix: tuple[str, ...] = ()
     python: str = field(default_factory=lambda: sys.executable)
     sets: tuple[str, ...] = ()
-    notice: int = NOTICE
+    notice: int = SLURM_NOTICE_SECONDS
+    ranks_by_step: bool = False
     requeues: int = 100
 
     def __post_init__(self) -> None:
@@ -117,8 +123,8 @@ class Submission:
             value = getattr(self, entry.name)
             for text in value if isinstance(value, tuple) else (value,):
                 _refuse_unprintable(entry.name, text)
-        if not (3 <= len(self.name) <= 32 and NAME.fullmatch(self.name)):
-            raise UsageError(f"name {self.name!r}: 3 to 32 characters a-z, 0-9 and -, the first a letter")
+        if not JOB_NAME.matches(self.name):
+            raise UsageError(f"name {self.name!r}: it must be {JOB_NAME.words}")
         for label, path in (("job_file", self.job_file), ("run_dir", self.run_dir)):
             if not Path(path).is_absolute():
                 raise UsageError(f"{label} {path!r} must be an absolute path: the job starts in another folder")
@@ -147,7 +153,7 @@ class Submission:
         """None where only the allocation will tell: "auto" without GPUs."""
         if self.processes_per_node is not None or self.gpus is None:
             return self.processes_per_node
-        return self.gpus_per_node * self.processes_per_gpu
+        return self.gpus_per_node // self.gpus_per_process * self.processes_per_gpu
 
 
 def options(submission: Submission) -> list[str]:
@@ -161,7 +167,8 @@ def options(submission: Submission) -> list[str]:
         "--account": submission.account,
         "--qos": submission.qos,
         "--mem": submission.memory,
-        "--gres": None if submission.gpus is None else f"gpu:{submission.gpus}",
+        "--gpus-per-node": submission.gpus,
+        "--cpus-per-task": None if tasks is None else submission.cpus_per_process,
         "--constraint": submission.constraint,
         "--mail-user": submission.mail,
         "--mail-type": None if submission.mail is None else "END,FAIL",
@@ -225,7 +232,7 @@ def _program(submission: Submission) -> list[str]:
         submission.job_file,
         "--run-dir",
         submission.run_dir,
-        *([] if tasks is None else ["-n", str(submission.nodes * tasks)]),
+        *([] if tasks is None or submission.ranks_by_step else ["-n", str(submission.nodes * tasks)]),
         *(word for pair in submission.sets for word in ("--set", pair)),
     ]
 

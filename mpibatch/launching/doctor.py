@@ -16,18 +16,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from textwrap import indent
 
 from mpibatch import __version__
+from mpibatch.cluster.compatibility import SRUN_TYPE, mismatch
+from mpibatch.cluster.environment import detect_launcher
 from mpibatch.errors import ExitStatus, UsageError
-from mpibatch.execution import guardian
-from mpibatch.launching.mpi import Family, Mpi, find_mpi, start_words
-from mpibatch.placement import gpus
-from mpibatch.placement.fit import SRUN_TYPE, misfit
-from mpibatch.placement.place import allowed_cores
-from mpibatch.placement.variables import launched_by
-
-TRY_SECONDS = 60
-ASK_SECONDS = 20
+from mpibatch.launching.mpi_installation import Family, MpiInstallation, find_mpi
+from mpibatch.launching.mpirun import mpirun_command
+from mpibatch.launching.network import network_flags
+from mpibatch.liveness import process_tree
+from mpibatch.liveness.timers import DOCTOR_ASK_SECONDS, DOCTOR_TRY_SECONDS
+from mpibatch.placement.assign import allowed_cores, assign, executors_per_node
+from mpibatch.placement.layout import node_resources
+from mpibatch.reporting.placement_table import placement_table
 
 
 class Verdict(StrEnum):
@@ -38,12 +40,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report; `mend` is what to do, "" where there is nothing."""
+    """One line of the report; `fix` is what to do, or a table, "" where there is nothing."""
 
     verdict: Verdict
     topic: str
     text: str
-    mend: str = ""
+    fix: str = ""
 
 
 def examine(env: Mapping[str, str], try_it: bool) -> list[Finding]:
@@ -59,6 +61,7 @@ def examine(env: Mapping[str, str], try_it: bool) -> list[Finding]:
         findings.append(Finding(Verdict.FINE, "MPI", f"{_short(mpi.version)}, through mpi4py {_installed('mpi4py')}"))
         findings.append(Finding(Verdict.FINE, "launcher", f"{mpi.mpirun}, of the same MPI"))
         findings.append(_ulfm(mpi, env))
+        findings.append(_ports(mpi))
     findings += [_rank_of(mpi, env), *_machine(env), *_slurm(mpi, env), *_kernel()]
     if try_it and mpi is not None:
         findings.append(_try(mpi, env))
@@ -70,8 +73,8 @@ def describe(findings: Sequence[Finding]) -> str:
     lines = []
     for finding in findings:
         lines.append(f"{finding.verdict.value:<5} {finding.topic:<12} {finding.text}")
-        if finding.mend:
-            lines.append(f"{'':<18} {finding.mend}")
+        if finding.fix:
+            lines.append(indent(finding.fix, " " * 19))
     bad = sum(finding.verdict is Verdict.BAD for finding in findings)
     things = "1 thing" if bad == 1 else f"{bad} things"
     lines.append(f"`mpibatch run JOB.yaml -n 2` {f'would not work: {things} to mend' if bad else 'should work'}")
@@ -95,13 +98,13 @@ def _installed(package: str) -> str:
         return "(not installed as a package)"
 
 
-def _ulfm(mpi: Mpi, env: Mapping[str, str]) -> Finding:
+def _ulfm(mpi: MpiInstallation, env: Mapping[str, str]) -> Finding:
     """Whether a lost rank can be survived: `mpirun` takes --with-ft ulfm, tried with one process that does nothing."""
     topic = "lost ranks"
     if mpi.family is Family.OPEN_MPI:
         # a launcher that does not know the option says so and fails
-        words = start_words(mpi, 1)
-        answer = _ask([words[0], "--with-ft", "ulfm", *words[1:], "true"], env)
+        mpirun = mpirun_command(mpi, 1, network=network_flags(mpi, (), env))
+        answer = _ask([mpirun[0], "--with-ft", "ulfm", *mpirun[1:], "true"], env)
         if answer.status == 0:
             return Finding(Verdict.FINE, topic, "mpirun knows --with-ft ulfm: ranks can outlive a lost one")
     return Finding(
@@ -112,11 +115,22 @@ def _ulfm(mpi: Mpi, env: Mapping[str, str]) -> Finding:
     )
 
 
-def _rank_of(mpi: Mpi | None, env: Mapping[str, str]) -> Finding:
-    launcher = launched_by(env)
+def _ports(mpi: MpiInstallation) -> Finding:
+    """What listens while a run goes on."""
+    launcher = "prterun" if mpi.has_ulfm else os.path.basename(mpi.mpirun)
+    return Finding(
+        Verdict.NOTE,
+        "ports",
+        f"on one host ranks open none; {launcher} listens on all addresses during a run, and no setting changes that",
+        "`-n 1` starts no launcher. Between hosts ranks listen too: slurm/README.md has more.",
+    )
+
+
+def _rank_of(mpi: MpiInstallation | None, env: Mapping[str, str]) -> Finding:
+    launcher = detect_launcher(env)
     if launcher is None:
         return Finding(Verdict.FINE, "started", "plainly: `mpibatch run` starts the ranks itself")
-    wrong = misfit(mpi.version, launcher, env) if mpi is not None else None
+    wrong = mismatch(mpi.version, launcher, env) if mpi is not None else None
     if wrong is not None:
         return Finding(Verdict.BAD, "started", wrong)
     size = "an unknown number" if launcher.size is None else launcher.size
@@ -134,14 +148,20 @@ def _machine(env: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(Verdict.NOTE, "cores", text, "More than one rank here would share it.")
     else:
         yield Finding(Verdict.FINE, "cores", text)
-    devices = gpus.visible(env)
+    resources = node_resources(env)
+    devices = resources.devices
     if devices.identifiers:
         yield Finding(Verdict.FINE, "GPUs", f"{', '.join(devices.identifiers)} (by {devices.variable})")
     else:
         yield Finding(Verdict.NOTE, "GPUs", "none visible: executors compute on cores")
+    executors = assign([resources] * executors_per_node(resources))
+    table = placement_table([(os.uname().nodename, placement) for placement in executors])
+    yield Finding(
+        Verdict.FINE, "executors", "one for each GPU, else for each core (process_count_per_node: auto):", table
+    )
 
 
-def _slurm(mpi: Mpi | None, env: Mapping[str, str]) -> Iterator[Finding]:
+def _slurm(mpi: MpiInstallation | None, env: Mapping[str, str]) -> Iterator[Finding]:
     if shutil.which("srun", path=env.get("PATH")) is None:
         yield Finding(Verdict.NOTE, "Slurm", "no srun on PATH")
         return
@@ -179,38 +199,40 @@ def mpi_types(text: str) -> list[str]:
 
 
 def _kernel() -> Iterator[Finding]:
-    """What executors and their guardians need."""
+    """What executors and their supervisors need."""
     yield _feature("memfd", lambda: os.close(os.memfd_create("mpibatch-doctor")), "Linux 3.17 or later has it.")
     yield _feature(
         "subreaper",
-        lambda: guardian.prctl(guardian.PR_SET_CHILD_SUBREAPER, 0),
+        lambda: process_tree.prctl(process_tree.PR_SET_CHILD_SUBREAPER, 0),
         "Linux 3.4 or later has prctl(PR_SET_CHILD_SUBREAPER); does a sandbox withhold it?",
     )
     yield _feature(
         "/proc",
-        lambda: guardian.children(os.getpid()) if os.path.isdir("/proc/self/task") else os.listdir("/proc/self/task"),
+        lambda: (
+            process_tree.children(os.getpid()) if os.path.isdir("/proc/self/task") else os.listdir("/proc/self/task")
+        ),
         "Mount /proc: without it a script's descendants cannot be found.",
     )
 
 
-def _feature(topic: str, use: Callable[[], object], mend: str) -> Finding:
+def _feature(topic: str, use: Callable[[], object], fix: str) -> Finding:
     try:
         use()
     except (OSError, AttributeError) as error:
-        return Finding(Verdict.BAD, topic, f"does not work: {error}", mend)
+        return Finding(Verdict.BAD, topic, f"does not work: {error}", fix)
     return Finding(Verdict.FINE, topic, "works")
 
 
-def _try(mpi: Mpi, env: Mapping[str, str]) -> Finding:
-    words = start_words(mpi, 2)
-    answer = _ask([*words, sys.executable, "-P", "-m", "mpibatch.mpi.probe", "world"], env, TRY_SECONDS)
+def _try(mpi: MpiInstallation, env: Mapping[str, str]) -> Finding:
+    mpirun = mpirun_command(mpi, 2, network=network_flags(mpi, (), env))
+    answer = _ask([*mpirun, sys.executable, "-P", "-m", "mpibatch.mpi.probe", "world"], env, DOCTOR_TRY_SECONDS)
     ranks = sorted(re.findall(r"^rank \d+ of 2 on .*$", answer.text, re.MULTILINE))
     if answer.status == 0 and len(ranks) == 2:
         return Finding(Verdict.FINE, "two ranks", "; ".join(ranks))
     return Finding(
         Verdict.BAD,
         "two ranks",
-        f"{' '.join(words)} ... ended with status {answer.status} and said: {answer.text or 'nothing'}",
+        f"{' '.join(mpirun)} ... ended with status {answer.status} and said: {answer.text or 'nothing'}",
         "Do launcher and library belong together? Start the line above by hand with `hostname` to see more.",
     )
 
@@ -221,7 +243,7 @@ class _Answer:
     text: str
 
 
-def _ask(command: list[str], env: Mapping[str, str], seconds: float = ASK_SECONDS) -> _Answer:
+def _ask(command: list[str], env: Mapping[str, str], seconds: float = DOCTOR_ASK_SECONDS) -> _Answer:
     """What a program says, both streams together."""
     try:
         done = subprocess.run(

@@ -5,9 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from mpibatch.errors import TOLD, ExitStatus
-from mpibatch.mpi.lifeline import Lifeline
-from mpibatch.placement import limits
+from mpibatch.errors import REASON_PRINTED, ExitStatus, UsageError
+from mpibatch.liveness import timers
+from mpibatch.liveness.deadman import DeadmanSwitch
 
 
 def main() -> int:
@@ -16,17 +16,22 @@ def main() -> int:
     parser.add_argument("--retry-failed", action="store_true")
     parser.add_argument("--accept-changed-inputs", action="store_true")
     options = parser.parse_args()
-    lifeline = Lifeline.to_parent(limits.together(0, os.environ))
-    from mpibatch.mpi.session import run_rank
-    from mpibatch.reporting.console import print_anything
+    try:
+        deadman = DeadmanSwitch.start(timers.startup_timeout(0, os.environ))
+    except UsageError as error:
+        print(f"mpibatch: {error}", file=sys.stderr, flush=True)
+        return error.status
+    from mpibatch.mpi.rank import run_rank
+    from mpibatch.reporting.console import prepare_streams
     from mpibatch.runs.directory import RunDirectory
-    from mpibatch.runs.record import Opened, Wishes, job_of
+    from mpibatch.runs.resume import ResumeOptions, RunContext
+    from mpibatch.runs.run_record import read_job
 
-    print_anything()
+    prepare_streams()
     directory = RunDirectory(options.run_dir.absolute())
-    wishes = Wishes(options.retry_failed, options.accept_changed_inputs)
-    status = run_rank(lambda: Opened(job_of(directory), directory, wishes), os.environ, lifeline)
-    return TOLD if status is ExitStatus.ERROR else status
+    resume = ResumeOptions(options.retry_failed, options.accept_changed_inputs)
+    status = run_rank(lambda: RunContext(read_job(directory), directory, resume, watched=True), os.environ, deadman)
+    return REASON_PRINTED if status is ExitStatus.ERROR else status
 
 
 if __name__ == "__main__":

@@ -1,398 +1,390 @@
-"""Rank 0's loop: reports in, scheduler, recorder, orders out.
+"""Rank 0's loop: reports in, scheduler, run writer, orders out.
 
-    transport.receive --+                       +--> recorder: events, results log, assembly
+    transport.receive --+                       +--> RunWriter: events, results log, assembly
     own worker.poll ----+--> Report --> scheduler --Action--> Order --> transport.send, own worker.handle
     signals, clock -----+
 
-It holds no row bytes: what arrives goes to the log before the next look.
+It holds no row bytes: what arrives goes to the log before the next poll.
 """
 
 import logging
-import math
-import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 
-from mpibatch.config.schema import ParallelRunConfig
-from mpibatch.errors import AbortError, MpibatchError, RunDirectoryError, StoppedEarly, UsageError
-from mpibatch.execution.messages import (
-    Beat,
+from mpibatch.attempts import AttemptOutcome, Failure
+from mpibatch.errors import AbortError, ExitStatus, MpibatchError, RunDirectoryError, StoppedEarly, UsageError
+from mpibatch.liveness.timers import SHUTDOWN_WAIT_SECONDS, WALLTIME_MARGIN_SECONDS
+from mpibatch.mpi.backoff import Backoff
+from mpibatch.mpi.conviction import failed_attempt
+from mpibatch.mpi.first_failures import FirstFailures
+from mpibatch.mpi.gathering import ResultsBatch, gathered
+from mpibatch.mpi.messages import Registered, SignalReceived
+from mpibatch.mpi.parallel_map import MapResult
+from mpibatch.mpi.run_monitor import RunMonitor
+from mpibatch.mpi.start_failures import OF_THE_MACHINE, StartFailures
+from mpibatch.mpi.stop import StopConditions, StopRequest
+from mpibatch.mpi.worker_pool import WorkerPool
+from mpibatch.planning.plan import Plan
+from mpibatch.runs.run_writer import RunWriter
+from mpibatch.scheduling.actions import Abort, Action, Finish, Grant, Recall
+from mpibatch.scheduling.scheduler import Scheduler
+from mpibatch.worker.messages import (
     Drain,
-    GiveBack,
-    Gone,
-    Joined,
-    Leave,
-    Order,
+    ExecuteTasks,
+    ExecutorReplaced,
+    ExecutorRestarted,
+    Heartbeat,
+    NewSchema,
+    RecallTasks,
     Report,
-    Results,
-    Retired,
-    Returned,
-    Run,
-    SchemaSeen,
-    Stumbled,
+    StartFailed,
+    TasksReturned,
+    WorkerExited,
+    WorkerReady,
+    WorkerRetired,
 )
-from mpibatch.execution.worker import Worker
-from mpibatch.mpi.hearing import Hearing
-from mpibatch.mpi.lifeline import Lifeline
-from mpibatch.mpi.member import BEAT_SECONDS, Signals
-from mpibatch.mpi.messages import Seated, Signalled
-from mpibatch.mpi.pace import Pace
-from mpibatch.mpi.spread import Answer
-from mpibatch.mpi.transport import Transport
-from mpibatch.mpi.walltime import Walltime
-from mpibatch.runs.plan import Plan
-from mpibatch.runs.recorder import UNSEEN, Recorder
-from mpibatch.scheduling.scheduler import ATTEMPT_DTYPE, Abort, Action, Finish, Grant, Recall, Scheduler
-from mpibatch.types import Failure
 
 logger = logging.getLogger(__name__)
 
 HOUSEKEEPING_SECONDS = 1.0
 ASSEMBLY_SECONDS = 0.05  # in one piece, what came meanwhile costs a fraction
 CHECKPOINT_SECONDS = 5.0
-FAREWELL_SECONDS = 20.0  # beyond the time that shutdown() gets
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Told to whoever looks on, once a second and at the end."""
-
-    first_failure: Failure | None
-    working: int  # ranks whose executor is ready
+CLOSING = -WALLTIME_MARGIN_SECONDS / 2  # the margin is there for the output to be closed
 
 
 @dataclass(slots=True)
-class Farewell:
+class RunEnd:
     """Why the loop ended; None: everything is final."""
 
     error: MpibatchError | None = None
 
 
-@dataclass(slots=True)
-class _Ranks:
-    """Who is where in their lives."""
-
-    working: set[int] = field(default_factory=set)
-    retired: set[int] = field(default_factory=set)
-    gone: set[int] = field(default_factory=set)
-    lost: set[int] = field(default_factory=set)
-
-
 class Coordinator:
-    """One run.
-
-    members: ranks that own a worker; worker: rank 0's own, None if it does not work
-    tell:    writes a line for the user
-    """
+    """One run."""
 
     def __init__(
         self,
-        transport: Transport,
-        members: list[int],
-        worker: Worker | None,
         plan: Plan,
         scheduler: Scheduler,
-        recorder: Recorder,
-        signals: Signals,
-        lifeline: Lifeline,
-        config: ParallelRunConfig,
-        walltime: Walltime,
-        housekeep: Callable[[Progress], None],
-        seated: Callable[[list[Seated]], None],
-        tell: Callable[[str], None],
+        writer: RunWriter,
+        pool: WorkerPool,
+        stop: StopConditions,
+        monitor: RunMonitor,
+        first_failures: FirstFailures,
     ) -> None:
-        self._transport = transport
-        self._members = members
-        self._worker = worker
         self._plan = plan
         self._scheduler = scheduler
-        self._recorder = recorder
-        self._signals = signals
-        self._lifeline = lifeline
-        self._config = config
-        self._walltime = walltime
-        self._hearing = Hearing(rank for rank in range(transport.size) if rank)
-        self._housekeep = housekeep
-        self._all_seated = seated
-        self._seated: dict[int, Seated] = {}
-        self._tell = tell
-        self._ranks = _Ranks()
+        self._writer = writer
+        self._pool = pool
+        self._stop = stop
+        self._monitor = monitor
+        self._first_failures = first_failures
         self._first_failure: Failure | None = None
-        self._first_refusal: Failure | None = None
-        self._ended: Farewell | None = None
-        self._stopped_by: str | None = None
+        self._start_failures = StartFailures()
+        self._end: RunEnd | None = None
+        self._closing = False  # everything is final, and only the output is still to be completed
+        self._drain_reason: str | None = None
         self._warned_of_surplus = False
+        self._replacement_told = False
         self._attempts = 0
-        self._last_beat = time.monotonic()
-        self.first_grant: float | None = None  # time.monotonic()
 
-    def run(self) -> Farewell:
-        """Until every mini-batch is final or the run must end. The workers are still there; `dismiss` is next."""
-        pace, last, assembled, more, checkpointed = Pace(), 0.0, 0.0, False, time.monotonic()
+    def run(self) -> RunEnd:
+        """Until every mini-batch is final or the run must end; the workers are still there.
+
+        `finish` is next.
+        """
+        backoff, last, assembled, more, checkpointed = Backoff(), 0.0, 0.0, False, time.monotonic()
         try:
-            self._act(self._scheduler.begin())
-            while self._ended is None:
+            self._give_up(0, self._scheduler.convicted)
+            self._apply(self._scheduler.start())
+            while self._end is None:
                 self._attempts = 0
-                busy = self._look()
+                busy = self._poll()
                 now = time.monotonic()
-                if more or now - assembled > ASSEMBLY_SECONDS:
+                if more or self._closing or now - assembled > ASSEMBLY_SECONDS:
                     assembled, more = now, self._assemble()
                     busy |= more
+                    if self._closing and not more and self._end is None:
+                        self._end = RunEnd()
                 if now - last > HOUSEKEEPING_SECONDS:
                     last = now
-                    self._recorder.sync()
-                    self._housekeep(self.progress())
-                    self._watch_ranks()
-                    self._watch_walltime()
+                    self._writer.sync()
+                    self._monitor.progress(self._pool.ready_ranks)
+                    self._check_ranks()
+                    self._check_walltime()
                 if now - checkpointed > CHECKPOINT_SECONDS:
                     checkpointed = now
-                    self._recorder.checkpoint()
-                pace.rest(self._descriptors(), busy, self._attempts)
-            while self._ended.error is None and self._assemble():
-                self._look()
-            self._judge_at_end()
+                    self._writer.checkpoint()
+                backoff.wait(self._pool.fds(), busy, self._attempts)
+            self._check_thresholds_at_end()
         except (RunDirectoryError, StoppedEarly) as error:  # the disk is full or gone; another owner has taken over
-            self._ended = Farewell(error)
-        return self._ended
+            self._end = RunEnd(error)
+        return self._end
 
-    def _judge_at_end(self) -> None:
+    def _check_thresholds_at_end(self) -> None:
         """The thresholds once more: assembly may have refused successes."""
-        tally, limits = self._scheduler.tally, self._scheduler.policy.limits
-        if self._ended is not None and self._ended.error is None:
-            reason = tally.passed_at_end(limits, self._plan.total)
-            self._ended = Farewell(AbortError(self._with_first_failure(reason)) if reason else None)
+        tally, thresholds = self._scheduler.tally, self._scheduler.policy.thresholds
+        if self._end is not None and self._end.error is None:
+            reason = tally.exceeded_at_end(thresholds, self._plan.total)
+            self._end = RunEnd(AbortError(_with_failure(reason, self._first_failure)) if reason else None)
 
-    def dismiss(self, at_once: bool) -> None:
-        """Tells all workers to leave: `at_once`, or after the script's shutdown()."""
-        for rank in self._members:
-            if rank not in self._ranks.lost:
-                self._order(rank, Leave(at_once, abrupt=bool(self._ranks.lost)))
+    def finish(self, end: RunEnd) -> ExitStatus:
+        """Output closed, summary written, workers gone, in an order in which a hang loses nothing."""
+        if isinstance(end.error, AbortError):
+            self._assemble_known()
+        error = end.error or self._run_in_background(self._close_output)
+        self._closing = False
+        error = self._monitor.write_summary(error)
+        self._pool.shut_down(kill=error is not None and not isinstance(error, StoppedEarly))
+        self._await_exits(SHUTDOWN_WAIT_SECONDS)
+        try:
+            self._writer.close(keep=error is not None or bool(self._scheduler.tally.items_failed))
+        except (OSError, MpibatchError) as failed:
+            self._monitor.notify(f"warning: the run directory could not be tidied up: {failed}")
+        self._monitor.show_end()
+        return ExitStatus.COMPLETE if error is None else error.status
 
-    def see_off(self, seconds: float) -> None:
-        """Waits for the workers to be gone; who has not answered after `seconds` (and some) is left behind."""
-        pace, until = Pace(), time.monotonic() + seconds + FAREWELL_SECONDS
-        while not self._ranks.gone >= set(self._members) and time.monotonic() < until:
-            busy = self._look()
-            pace.rest(self._descriptors(), busy)
-        for rank in set(self._members) - self._ranks.gone:
-            logger.warning("rank %d has not said goodbye", rank)
-        self._lifeline.hold(math.inf)  # what is left to do takes as long as it takes
+    def _assemble_known(self) -> None:
+        """At an abort: the rows that are known up to the first mini-batch that is not."""
+        with suppress(RunDirectoryError, StoppedEarly):  # they are in the log all the same
+            while self._assemble():
+                self._poll()
 
-    def meanwhile(self, work: Callable[[], MpibatchError | None]) -> MpibatchError | None:
+    def _await_exits(self, seconds: float) -> None:
+        """Waits for the workers to be gone; who has not answered after `seconds` is left behind."""
+        backoff, until = Backoff(), time.monotonic() + seconds
+        while not self._pool.all_exited and time.monotonic() < until:
+            busy = self._poll()
+            backoff.wait(self._pool.fds(), busy)
+        self._pool.leave_behind()
+
+    def _close_output(self) -> MpibatchError | None:
+        """Everything is final: the output is completed."""
+        try:
+            self._writer.finish()
+        except (RunDirectoryError, StoppedEarly) as error:
+            return error
+        return None
+
+    def _run_in_background(self, work: Callable[[], MpibatchError | None]) -> MpibatchError | None:
         """What `work`, in a thread, returns. The ranks would give up on a rank 0 that does but that."""
-        pace = Pace()
-        with ThreadPoolExecutor(1, "mpibatch-meanwhile") as pool:
+        backoff, last = Backoff(), 0.0
+        with ThreadPoolExecutor(1, "mpibatch-background") as pool:
             result = pool.submit(work)
             while not result.done():
-                busy = self._look()
-                pace.rest(self._descriptors(), busy)
+                busy = self._poll()
+                if time.monotonic() - last > HOUSEKEEPING_SECONDS:
+                    last = time.monotonic()
+                    self._check_walltime()
+                backoff.wait(self._pool.fds(), busy)
         return result.result()
 
-    def hear_seated(self, rank: int, seated: Seated) -> None:
-        """Where a rank sits, or why it cannot; once all have said so it is made known."""
-        self._seated[rank] = seated
-        if seated.problem:
-            self._ranks.gone.add(rank)
-            if self._ended is None:
-                self._ended = Farewell(UsageError(f"rank {rank} on {seated.host}: {seated.problem}"))
-        if len(self._seated) == self._transport.size:
-            self._all_seated([self._seated[rank] for rank in sorted(self._seated)])
+    def register(self, rank: int, info: Registered) -> None:
+        """Where a rank's executor is, or why it can have none; once all have said so it is made known."""
+        if info.problem and self._end is None:
+            self._end = RunEnd(UsageError(f"rank {rank} on {info.host}: {info.problem}"))
+        self._note_place(rank, info)
 
-    def progress(self) -> Progress:
-        return Progress(self._first_failure, len(self._ranks.working))
+    def _note_place(self, rank: int, info: Registered) -> None:
+        everybody = self._pool.register(rank, info)
+        if everybody is not None:
+            self._monitor.registered(everybody, self._pool.library)
 
     # -- events
 
-    def _descriptors(self) -> list[int]:
-        return self._worker.descriptors() if self._worker is not None else []
-
-    def _look(self) -> bool:
-        """Everything that has happened since the last look."""
-        messages = self._transport.receive()
-        for rank in self._transport.take_lost():
-            self._lose(rank, "has died")
-        if self._worker is not None:
-            messages += [(0, report) for report in self._worker.poll()]
-        for rank, message in messages:
-            self._hearing.heard(rank)
-            if rank in self._ranks.lost:
-                continue  # disowned: what it did was given to others
-            if isinstance(message, Signalled):
-                self._signalled(message.number, rank)
-            elif isinstance(message, Seated):
-                self.hear_seated(rank, message)
+    def _poll(self) -> bool:
+        """Everything that has happened since the last call."""
+        messages = self._pool.poll()
+        for rank in self._pool.take_failed():
+            self._on_rank_lost(rank, "has died")
+        # while failures are judged it matters who had which
+        for rank, message in gathered(messages, at_most=1 if self._first_failures.judges_run else len(messages)):
+            if isinstance(message, SignalReceived):
+                self._begin_drain(self._stop.on_signal(message.number, rank))
+            elif isinstance(message, Registered):
+                self.register(rank, message)
             else:
-                self._hear(rank, message)
-        for number in self._signals.take():
-            self._signalled(number, 0)
-        self._beat()
-        return bool(messages) or self._transport.sending
+                self._on_report(rank, message)
+        for request in self._stop.own_signals():
+            self._begin_drain(request)
+        self._pool.turned()
+        return bool(messages) or self._pool.is_busy
 
-    def _hear(self, rank: int, report: Report | Answer) -> None:
+    def _on_report(self, rank: int, report: Report | ResultsBatch | MapResult) -> None:
         match report:
-            case Results(records, data):
-                self._results(rank, np.frombuffer(records, dtype=ATTEMPT_DTYPE), data)
-            case SchemaSeen(id, schema):
-                self._recorder.learn(id, schema)
-            case Joined(seconds):
+            case ResultsBatch():
+                self._on_results(rank, report)
+            case NewSchema(id, schema):
+                self._writer.add_schema(id, schema)
+            case WorkerReady(seconds):
                 logger.info("rank %d is ready after %.2f s", rank, seconds)
-                self._ranks.working.add(rank)
-                self._act(self._scheduler.joined(rank))
-            case Returned(indices, asked):
-                self._act(self._scheduler.returned(rank, indices, asked))
-            case Stumbled(failure):
-                self._refusal(failure, "is tried again")
-            case Retired(failure):
-                self._refusal(failure, "was the last of several tries: the rank retires")
-                self._retire(rank)
-            case Gone():
-                self._ranks.gone.add(rank)
-            case Beat() | Answer():  # an answer that planning has not waited for
-                pass
+                self._monitor.on_executor_ready(rank, self._pool.host(rank), seconds)
+                self._pool.on_ready(rank)
+                self._first_failures.on_ready()
+                self._apply(self._scheduler.on_worker_ready(rank))
+            case ExecutorRestarted(seconds):
+                self._monitor.on_executor_ready(rank, self._pool.host(rank), seconds)
+            case TasksReturned(indices, asked):
+                self._apply(self._scheduler.on_returned(rank, indices, asked))
+            case StartFailed(failure):
+                self._on_start_failed(failure, "it is tried again")
+            case ExecutorReplaced(reason):
+                self._on_executor_replaced(rank, reason)
+            case WorkerRetired(failure):
+                self._on_start_failed(failure, "the rank retires")
+                self._on_worker_retired(rank)
+            case WorkerExited():
+                self._pool.on_exited(rank)
+            case Heartbeat() | MapResult():
+                pass  # MapResult: an answer that planning has not waited for
 
-    def _results(self, rank: int, records: "np.ndarray[tuple[int], np.dtype[np.void]]", data: bytes) -> None:
+    def _on_results(self, rank: int, batch: ResultsBatch) -> None:
+        records, data = batch.records, batch.data
         self._attempts += len(records)
-        failures = self._recorder.note(rank, records, data)
+        failures = self._writer.record_attempts(records, data)
         if failures:
-            self._note_first(failures[0])
-        final, actions = self._scheduler.attempts(rank, records)
-        self._recorder.accept(records, data, final)
-        if self._recorder.surplus != UNSEEN and not self._warned_of_surplus:
+            self._note_first_failure(failures[0])
+        judged = [self._scheduler.on_attempts(rank, records[first:last]) for rank, first, last in batch.parts]
+        self._writer.append_final(records, data, np.concatenate([final for final, _ in judged]))
+        if self._writer.first_surplus is not None and not self._warned_of_surplus:
             self._warned_of_surplus = True
-            self._tell(
-                f"warning: run() returned more rows than items for mini-batch {self._recorder.surplus} (and maybe "
+            self._monitor.notify(
+                f"warning: run() returned more rows than items for mini-batch {self._writer.first_surplus} (and maybe "
                 "others); all rows are kept"
             )
-        self._act(actions)
+        self._apply([action for _, actions in judged for action in actions])
+        if self._first_failures.judges_run:
+            outcomes = zip(records["index"].tolist(), map(AttemptOutcome, records["cause"].tolist()), strict=True)
+            self._end_if_broken(self._first_failures.on_attempts(rank, outcomes, failures), self._first_failure)
         fatal = next((failure for failure in failures if failure.fatal), None)
         if fatal is not None:
-            self._ended = Farewell(AbortError(fatal.error))
+            self._end = RunEnd(AbortError(fatal.error))
 
-    def _note_first(self, failure: Failure) -> None:
-        if self._first_failure is None:
-            self._first_failure = failure
-            self._tell(f"first failure: {failure.error}")
+    def _note_first_failure(self, failure: Failure) -> None:
+        self._first_failure = self._first_failure or failure
 
     def _assemble(self) -> bool:
         """Some more of the output; returns whether there is still more."""
-        more, refused = self._recorder.assemble()
-        for one in refused:
-            self._note_first(one.failure)
-            self._act(self._scheduler.reject(one.items))
+        more, rejected = self._writer.assemble()
+        for one in rejected:
+            self._note_first_failure(one.failure)
+            self._apply(self._scheduler.on_rows_rejected(one.items))
         return more
 
-    def _refusal(self, failure: Failure, what_next: str) -> None:
-        if self._first_refusal is None:
-            self._first_refusal = failure
-            self._tell(f"rank {failure.rank} on {failure.host}: {failure.error}; it {what_next}")
-        logger.warning("rank %d: %s; it %s\n%s", failure.rank, failure.error, what_next, failure.traceback)
-        self._recorder.note_failure(failure)
+    def _on_start_failed(self, failure: Failure, what_next: str) -> None:
+        if self._start_failures.note(failure):
+            self._monitor.notify(f"rank {failure.rank} on {failure.host}: {failure.error[:300]}; {what_next}")
+        logger.warning("rank %d: %s; %s\n%s", failure.rank, failure.error, what_next, failure.traceback)
+        self._writer.log_failure(failure)
+        if failure.cause not in OF_THE_MACHINE:
+            self._end_if_broken(self._first_failures.on_start_failed(failure), self._start_failures.first)
 
-    def _retire(self, rank: int) -> None:
-        self._ranks.retired.add(rank)
-        self._ranks.working.discard(rank)
-        self._act(self._scheduler.left(rank))
-        self._is_anybody_left()
+    def _end_if_broken(self, reason: str | None, failure: Failure | None) -> None:
+        """The script fails everywhere from the start: nobody need wait for the rest to do so too."""
+        if reason is not None and self._end is None:
+            self._end = RunEnd(AbortError(_with_failure(reason, failure)))
 
-    def _is_anybody_left(self) -> None:
-        if self._ended is None and set(self._members) <= self._ranks.retired | self._ranks.lost:
-            if self._first_refusal is not None:
-                self._ended = Farewell(AbortError(_nobody_left(self._first_refusal)))
-            else:
-                self._ended = Farewell(StoppedEarly("every rank that works was lost"))
+    def _on_executor_replaced(self, rank: int, reason: str) -> None:
+        logger.info("rank %d: its executor is replaced: %s", rank, reason)
+        if not self._replacement_told:
+            self._replacement_told = True
+            self._monitor.notify(
+                f"rank {rank} on {self._pool.host(rank)}: its executor is replaced, since {reason[:300]}; later "
+                "replacements are in logs/sys only"
+            )
 
-    def _lose(self, rank: int, how: str) -> None:
-        """A rank has died or is silent: what it holds goes to others, and nothing that it still says counts."""
-        if rank in self._ranks.gone:
-            return  # lost before, or it has left in order and MPI sees no more of it
-        held = self._scheduler.held_by(rank)
-        host = self._seated[rank].host if rank in self._seated else "its host"
-        self._tell(f"rank {rank} on {host} {how}; its {len(held)} mini-batches go to others")
-        logger.warning("rank %d on %s %s; it held %s", rank, host, how, held)
-        self._ranks.lost.add(rank)
-        self._ranks.gone.add(rank)
-        self._ranks.working.discard(rank)
-        self._hearing.forget(rank)
-        self._recorder.count_lost(len(held))
-        self._act(self._scheduler.left(rank))
-        self._is_anybody_left()
+    def _on_worker_retired(self, rank: int) -> None:
+        self._pool.on_retired(rank)
+        self._apply(self._scheduler.on_worker_removed(rank))
+        self._check_workers_left()
 
-    def _watch_ranks(self) -> None:
-        for rank in self._hearing.silent(self._config.rank_timeout):
-            self._lose(rank, f"has been silent for {self._config.rank_timeout:g} s")
+    def _check_workers_left(self) -> None:
+        if self._end is None and not self._closing and not self._pool.has_workers:
+            self._end = RunEnd(self._start_failures.end())
 
-    def _beat(self) -> None:
-        """Rank 0 goes on: for the others, and for its own lookout."""
-        waited_for = 2 * self._config.rank_timeout if self._transport.size > 1 else math.inf  # by the others
-        self._lifeline.hold(waited_for)
-        now = time.monotonic()
-        if now - self._last_beat > BEAT_SECONDS:
-            self._last_beat = now
-            for rank in self._members:
-                if rank and rank not in self._ranks.gone:
-                    self._transport.send(rank, Beat())
+    def _on_rank_lost(self, rank: int, how: str) -> None:
+        """A rank has died or is silent: what it was assigned goes to others, and nothing that it still sends counts."""
+        assigned = self._scheduler.assigned_to(rank)
+        host = self._pool.host(rank)
+        self._monitor.notify(f"rank {rank} on {host} {how}; its {len(assigned)} mini-batches go to others")
+        logger.warning("rank %d on %s %s; it held %s", rank, host, how, assigned)
+        if not self._pool.is_registered(rank):
+            self._note_place(rank, Registered("unknown", 0, None, how))
+        self._pool.on_lost(rank)
+        self._first_failures.on_lost(rank)
+        convicted, actions = self._scheduler.on_worker_lost(rank)
+        self._writer.log_lost_rank(rank, len(assigned) - len(convicted))
+        self._give_up(rank, convicted)
+        self._apply(actions)
+        self._check_workers_left()
 
-    def _watch_walltime(self) -> None:
-        longest = self._scheduler.window.longest
-        if not self._walltime.allows(longest):
-            self._stop(f"the allocation ends soon, and a mini-batch takes up to {longest:.3g} s", self._walltime.left())
+    def _give_up(self, rank: int, convicted: list[int]) -> None:
+        """Mini-batches that have ended one rank after the other, `rank` last, fail."""
+        for index in convicted:
+            items, host = self._plan.mini_batch(index).items, self._pool.host(rank)
+            records, data, failure = failed_attempt(index, items, rank, host)
+            self._writer.record_attempts(records, data)
+            self._note_first_failure(failure)
+            self._writer.append_final(records, data, np.ones(1, dtype=np.bool_))
+            self._apply(self._scheduler.give_up(records[0]))
 
-    def _signalled(self, number: int, rank: int) -> None:
-        self._stop(f"{signal.Signals(number).name} received by rank {rank}", self._config.grace)
+    def _check_ranks(self) -> None:
+        for rank in self._pool.suspected():
+            self._on_rank_lost(rank, f"has been silent for {self._pool.rank_timeout:g} s (rank_timeout)")
 
-    def _stop(self, why: str, grace: float | None) -> None:
-        """No new grants; what runs gets `grace` seconds."""
-        if self._stopped_by is None and self._ended is None:
-            seconds = max(0.0, self._config.grace if grace is None else grace)
-            self._stopped_by = why
-            self._tell(f"{why}: running mini-batches get {seconds:.3g} s, then the run stops; it can be resumed")
-            actions = self._scheduler.stop()
-            for member in self._members:
-                if member not in self._ranks.lost:
-                    self._order(member, Drain(seconds))
-            self._act(actions)
+    def _check_walltime(self) -> None:
+        request = self._stop.check_walltime(CLOSING if self._closing else self._scheduler.window.longest_recent)
+        if request is not None:
+            self._begin_drain(request)
 
-    # -- actions
+    def _begin_drain(self, request: StopRequest) -> None:
+        """No new grants; what runs gets its grace. Where only the output is to be completed a resume can do that."""
+        if self._closing and self._drain_reason is None:
+            self._drain_reason = request.reason
+            what_is_left = f"{request.reason}: only the output was still to be completed, and a resume does just that"
+            self._writer.cancel_finish(what_is_left)
+            self._end = self._end or RunEnd(StoppedEarly(what_is_left))
+        elif self._drain_reason is None and self._end is None:
+            self._drain_reason = request.reason
+            what_next = f"running mini-batches get {request.grace:.3g} s, then the run stops; it can be resumed"
+            self._monitor.notify(f"{request.reason}: {what_next}")
+            actions = self._scheduler.drain()
+            self._pool.send_to_all(Drain(request.grace))
+            self._apply(actions)
 
-    def _act(self, actions: list[Action]) -> None:
+    def _apply(self, actions: list[Action]) -> None:
+        self._writer.log_grants([action for action in actions if isinstance(action, Grant)])
         for action in actions:
             match action:
-                case Grant(rank, first, count, tries, isolate):
-                    if self.first_grant is None:
-                        self.first_grant = time.monotonic()
-                    self._order(
-                        rank, Run(self._plan.descriptors(first, count), tries, self._scheduler.window.group, isolate)
+                case Grant(rank, first, count, tries, isolate_items):
+                    self._monitor.on_grant()
+                    self._pool.send(
+                        rank,
+                        ExecuteTasks(
+                            self._plan.batches(first, count),
+                            tries,
+                            self._scheduler.packet_size(rank, count),
+                            isolate_items,
+                        ),
                     )
                 case Recall(rank, count):
-                    self._order(rank, GiveBack(count))
+                    self._pool.send(rank, RecallTasks(count))
                 case Abort(reason):
-                    self._ended = Farewell(AbortError(self._with_first_failure(reason)))
+                    self._end = RunEnd(AbortError(_with_failure(reason, self._first_failure)))
+                case Finish() if self._scheduler.remaining:
+                    self._end = RunEnd(StoppedEarly(self._drain_reason or "stopped"))
                 case Finish():
-                    self._ended = self._finish()
-
-    def _finish(self) -> Farewell:
-        return Farewell(StoppedEarly(self._stopped_by or "stopped") if self._scheduler.remaining else None)
-
-    def _with_first_failure(self, reason: str) -> str:
-        failure = self._first_failure
-        if failure is None:
-            return reason
-        return f"{reason}. The first failure: {failure.error}" + ("\n" + failure.traceback.rstrip()) * bool(
-            failure.traceback
-        )
-
-    def _order(self, rank: int, order: Order) -> None:
-        if rank == 0:
-            if self._worker is not None:  # else it found no place for one
-                self._worker.handle(order)
-        else:
-            self._transport.send(rank, order)
+                    self._closing, self._drain_reason = True, None
 
 
-def _nobody_left(failure: Failure) -> str:
-    text = f"no rank is left to work. The first to fail, rank {failure.rank} on {failure.host}: {failure.error}"
-    return f"{text}\n{failure.traceback.rstrip()}" if failure.traceback else text
+def _with_failure(reason: str, failure: Failure | None) -> str:
+    if failure is None:
+        return reason
+    return f"{reason}. The first failure: {failure.error}" + ("\n" + failure.traceback.rstrip()) * bool(
+        failure.traceback
+    )

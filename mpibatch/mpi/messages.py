@@ -1,29 +1,33 @@
-"""What ranks say to each other besides a worker's orders and reports (execution/messages.py)."""
+"""Messages between ranks besides a worker's orders and reports (worker/messages.py)."""
 
 from dataclasses import dataclass
 
 from mpibatch.config.schema import Job
-from mpibatch.placement.place import Placement
+from mpibatch.placement.assign import Placement
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
-    """Rank 0 to all, once the plan is made. works: whether the coordinator owns an executor too."""
+class RunSetup:
+    """Rank 0 to all, once the plan is made.
+
+    coordinator_works: rank 0 has an executor too
+    accept_changes:    inputs are read as they are, whatever they were when they were planned
+    """
 
     job: Job
     directory: str
-    frozen: tuple[bytes, ...]
     coordinator_works: bool
+    accept_changes: bool
 
 
 @dataclass(frozen=True, slots=True)
-class CallOff:
-    """Rank 0 to all in place of Setup: there will be no run; rank 0 says why."""
+class CancelRun:
+    """Rank 0 to all in place of RunSetup: there will be no run; rank 0 prints why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seated:
-    """A rank to rank 0: where its executor sits."""
+class Registered:
+    """A rank to rank 0: the placement of its executor."""
 
     host: str
     local_rank: int
@@ -32,7 +36,7 @@ class Seated:
 
 
 @dataclass(frozen=True, slots=True)
-class Signalled:
+class SignalReceived:
     """A rank to rank 0: it was sent this signal."""
 
     number: int

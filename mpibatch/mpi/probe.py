@@ -1,4 +1,4 @@
-"""What MPI says of itself, in a process of its own, so that whoever asks does not load MPI.
+"""The version of MPI, found in a process of its own, so that the caller does not load MPI.
 
 `python -m mpibatch.mpi.probe`         the version of the library that mpi4py finds, without MPI_Init
 `python -m mpibatch.mpi.probe world`   as a rank: `rank R of N on HOST`
@@ -6,6 +6,8 @@
 
 import os
 import sys
+
+from mpibatch.cluster.environment import VERSION_MARK
 
 
 def main() -> None:
@@ -16,9 +18,11 @@ def main() -> None:
     from mpi4py import MPI
 
     if world:
-        print(f"rank {MPI.COMM_WORLD.Get_rank()} of {MPI.COMM_WORLD.Get_size()} on {os.uname().nodename}")
+        line = f"rank {MPI.COMM_WORLD.Get_rank()} of {MPI.COMM_WORLD.Get_size()} on {os.uname().nodename}\n"
+        os.write(1, line.encode())  # in one piece: print writes the newline by itself where PYTHONUNBUFFERED is set
     else:
-        print(MPI.Get_library_version())
+        # marked, since a sitecustomize may print, too
+        print(f"{VERSION_MARK}{MPI.Get_library_version().strip().splitlines()[0].strip()}")
 
 
 if __name__ == "__main__":

@@ -9,19 +9,22 @@
 | 1-D array, Series without a name | the value |
 | array of 2-D and up              | an array |
 
-NaN, infinities and missing values are null, as JSON has no others; times are ISO 8601 strings; bytes are
-decoded as UTF-8; what JSON does not know at all is written as `str()` of it. With `schema` objects have the
-keys named there, in that order. Lines need not be alike, so any row fits the file.
+NaN, infinities and missing values are null, as JSON has no others; times are ISO 8601 strings and time spans as pandas
+writes them ("1 days 02:00:00"); bytes are decoded as UTF-8; what JSON does not know at all is written as `str()` of it,
+keys too. With `schema` objects have the keys named there, in that order, null where a row lacks one. Lines need not be
+alike, so any row fits the file.
 """
 
 import json
 import math
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from mpibatch.config.schema import RowFormat
-from mpibatch.output.base import Encoded, WrongReturn
-from mpibatch.output.returned import is_table_or_array, wrong
+from mpibatch.output.base import Encoded, InvalidReturn
+from mpibatch.output.return_values import as_python, invalid_return, is_missing, is_table, is_table_or_array
+from mpibatch.output.scalars import plain, span_text
 
 
 class JsonlEncoder:
@@ -41,21 +44,26 @@ class JsonlEncoder:
     def _chosen(self, row: Any) -> Any:
         if not isinstance(row, dict) or self._declared is None:
             return row
-        if missing := [name for name in self._declared if name not in row]:
-            raise WrongReturn(f"columns of append_row_format.schema are missing: {missing}; there are {list(row)}")
-        return {name: row[name] for name in self._declared}
+        if not any(name in row for name in self._declared):
+            raise InvalidReturn(
+                f"columns of append_row_format.schema are missing: {self._declared}; there are {list(row)}"
+            )
+        return {name: row.get(name) for name in self._declared}
 
 
-class JsonlStream:
+class JsonlFormat:
     """Rank 0's half: lines carry their own names, so all fit."""
 
-    def begin(self, schema: bytes) -> bytes:
+    def header(self, schema: bytes) -> bytes:
         return b""
 
-    def settle(self, declared: bytes | None, schema: bytes) -> bytes | None:
+    def merge_schema(self, declared: bytes | None, schema: bytes) -> bytes | None:
         return declared or schema
 
-    def explain(self, declared: bytes, schema: bytes) -> str:
+    def reorder(self, declared: bytes, schema: bytes, data: bytes) -> bytes:
+        return data
+
+    def explain_mismatch(self, declared: bytes, schema: bytes) -> str:
         return "every row fits a JSON lines file"
 
 
@@ -65,13 +73,15 @@ def _list_rows(returned: Any) -> Iterable[Any]:
 
 def _column_rows(returned: Any) -> Iterable[Any]:
     if not is_table_or_array(returned):
-        raise wrong(returned)  # before pyarrow is imported in vain
+        raise invalid_return(returned)  # before pyarrow is imported in vain
 
-    from mpibatch.output.tables import as_objects, columns_of
+    from mpibatch.output.columns import as_objects, columns_of
 
     columns = columns_of(returned, as_objects)
     values = [array.to_pylist() for array in columns.arrays]
     if columns.named:
+        if len(set(columns.names)) < len(columns.names):
+            raise InvalidReturn(f"keys of a JSON object need different names, but the columns are {columns.names}")
         return [dict(zip(columns.names, row, strict=True)) for row in zip(*values, strict=True)]
     if columns.names == ["value"]:
         return list(values[0])
@@ -82,23 +92,43 @@ def _line(row: Any) -> str:
     try:
         try:
             return json.dumps(row, ensure_ascii=False, allow_nan=False, default=_known) + "\n"
-        except ValueError:  # NaN somewhere
-            return json.dumps(_finite(row), ensure_ascii=False, allow_nan=False, default=_known) + "\n"
+        except (TypeError, ValueError):  # NaN somewhere, or a key that is no text
+            return json.dumps(_finite(as_python(row)), ensure_ascii=False, allow_nan=False, default=_known) + "\n"
     except (TypeError, ValueError) as error:
-        raise WrongReturn(f"a row cannot be written as JSON: {error}") from error
+        raise InvalidReturn(f"a row cannot be written as JSON: {error}") from error
 
 
 def _known(value: Any) -> Any:
     """What stands for a value that JSON does not know."""
-    if hasattr(value, "tolist"):  # NumPy's arrays and scalars
-        return _finite(value.tolist())
-    if hasattr(value, "isoformat"):
-        return None if value != value else value.isoformat()  # noqa: PLR0124  NaT differs from itself
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
+    value = plain(value)
+    if is_missing(value):
+        return None
+    if isinstance(value, timedelta) or getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M"):
+        return _times(value)
+    if is_table(value):
+        raise InvalidReturn("run() returned a DataFrame within a list; return one DataFrame: pd.concat(frames)")
+    value = value.tolist() if hasattr(value, "tolist") else value  # NumPy's arrays and scalars
+    if isinstance(value, int | float | str | list):
+        return _finite(value)
     if isinstance(value, set | frozenset):
         return sorted(value, key=str)
-    return None if str(value) == "<NA>" else str(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _times(value: Any) -> Any:
+    """Time spans, and NumPy's dates, whose `tolist` gives numbers for nanoseconds."""
+    import numpy
+    import pandas
+
+    if isinstance(value, timedelta):
+        return span_text(value)
+    if value.ndim:
+        return [_times(entry) for entry in value]
+    if numpy.isnat(value):
+        return None
+    return span_text(value) if value.dtype.kind == "m" else pandas.Timestamp(value).isoformat()
 
 
 def _finite(value: Any) -> Any:
@@ -106,7 +136,14 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
+        named = {_key(key): _finite(entry) for key, entry in value.items()}
+        if len(named) < len(value):
+            raise InvalidReturn(f"keys of a JSON object need different names, but they are {list(value)}")
+        return named
     if isinstance(value, list | tuple):
         return [_finite(entry) for entry in value]
     return value
+
+
+def _key(key: Any) -> Any:
+    return key if isinstance(key, str | int | float | bool) or key is None else str(key)

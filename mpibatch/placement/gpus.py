@@ -15,11 +15,11 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from mpibatch.placement.variables import CUDA, VISIBILITY, Vendor, gpus_bound_to_task
-
-NVIDIA_SMI_TIMEOUT = 20.0  # seconds; a sick driver lets it hang
+from mpibatch.cluster.environment import CUDA, VISIBILITY, Vendor, gpus_bound_to_task
+from mpibatch.liveness.timers import NVIDIA_SMI_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +28,32 @@ class Devices:
 
     variable:    the variable that selects among them
     identifiers: as that variable takes them: indices, GPU-..., MIG-...
-    nodes:       device files behind them, where those tell; under cgroups two ranks' GPUs 0 can differ
+    device_files:       device files behind them, where those tell; under cgroups two ranks' GPUs 0 can differ
                  in these only
-    bound:       the scheduler gave them to this rank, so equal identifiers of other ranks may be
+    task_bound:       the scheduler gave them to this rank, so equal identifiers of other ranks may be
                  other devices
     """
 
     variable: str = CUDA
     identifiers: tuple[str, ...] = ()
-    nodes: tuple[str, ...] = ()
-    bound: bool = False
+    device_files: tuple[str, ...] = ()
+    task_bound: bool = False
 
 
+@cache  # a second or so, and asked for more than once
 def list_with_nvidia_smi() -> str:
     """The output of `nvidia-smi -L`, "" where there is none."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return ""
     try:
-        done = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=NVIDIA_SMI_TIMEOUT, check=False)
+        done = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=NVIDIA_SMI_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout if done.returncode == 0 else ""
 
 
-def visible(
+def visible_devices(
     env: Mapping[str, str],
     root: Path = Path("/"),
     nvidia_smi: Callable[[], str] = list_with_nvidia_smi,
@@ -61,25 +62,38 @@ def visible(
 
     `env` is the rank's own, with the job's environment_variables laid over it: what a user sets there counts.
     """
-    bound = gpus_bound_to_task(env)
-    nodes = {Vendor.NVIDIA: nvidia_nodes(root), Vendor.AMD: amd_nodes(root), Vendor.INTEL: ()}
+    task_bound = gpus_bound_to_task(env)
+    device_files = {Vendor.NVIDIA: nvidia_device_files(root), Vendor.AMD: amd_nodes(root), Vendor.INTEL: ()}
     # Slurm without AutoDetect sets every vendor's variable: the hardware decides which of them is meant.
-    present = [vendor for vendor in Vendor if nodes[vendor]]
+    present = [vendor for vendor in Vendor if device_files[vendor]]
     for vendor in present or Vendor:
         for variable in VISIBILITY[vendor]:
-            if variable in env and (present or listed(env[variable])):
-                return Devices(variable, listed(env[variable]), nodes[vendor], bound)
+            if variable in env and (present or parse_ids(env[variable])):
+                return Devices(variable, parse_ids(env[variable]), device_files[vendor], task_bound)
     if any(variable in env for variable in VISIBILITY[Vendor.NVIDIA]):
         return Devices()  # set so that nothing is visible: no reason to ask further
     if present and present[0] is Vendor.AMD:
-        return Devices(VISIBILITY[Vendor.AMD][-1], indices(len(nodes[Vendor.AMD])), nodes[Vendor.AMD], bound)
+        return Devices(
+            VISIBILITY[Vendor.AMD][-1], indices(len(device_files[Vendor.AMD])), device_files[Vendor.AMD], task_bound
+        )
     if present and not mig_enabled(root):
-        return Devices(CUDA, indices(len(nodes[Vendor.NVIDIA])), nodes[Vendor.NVIDIA], bound)
-    found = parse_nvidia_smi(nvidia_smi()) or indices(len(nodes[Vendor.NVIDIA]))
-    return Devices(CUDA, found, nodes[Vendor.NVIDIA], bound)
+        return Devices(CUDA, indices(len(device_files[Vendor.NVIDIA])), device_files[Vendor.NVIDIA], task_bound)
+    found = parse_nvidia_smi(nvidia_smi()) or indices(len(device_files[Vendor.NVIDIA]))
+    return Devices(CUDA, found, device_files[Vendor.NVIDIA], task_bound)
 
 
-def listed(value: str) -> tuple[str, ...]:
+def absent_devices(env: Mapping[str, str], root: Path = Path("/")) -> tuple[str, ...]:
+    """Variables that name GPUs where there is no sign of one: set in a profile, or taken along from another machine.
+
+    What Slurm has allocated is believed without a look.
+    """
+    signs = (*nvidia_device_files(root), *amd_nodes(root), *(root / "dev").glob("dxg"))
+    if signs or shutil.which("nvidia-smi") or any(re.match("SLURM_.*GPU", name) for name in env):
+        return ()
+    return tuple(name for name in VISIBILITY[Vendor.AMD] if parse_ids(env.get(name, "")))
+
+
+def parse_ids(value: str) -> tuple[str, ...]:
     """The identifiers in a visibility variable; like CUDA, stops at the first that is none ("-1", "none")."""
     identifiers: list[str] = []
     for identifier in (part.strip() for part in value.split(",")):
@@ -94,7 +108,7 @@ def indices(count: int) -> tuple[str, ...]:
     return tuple(str(index) for index in range(count))
 
 
-def nvidia_nodes(root: Path) -> tuple[str, ...]:
+def nvidia_device_files(root: Path) -> tuple[str, ...]:
     """NVIDIA's GPUs: their device files, else their entries in /proc.
 
     A container or a cgroup that withholds a GPU withholds its device file, but /proc may still list it.

@@ -1,15 +1,15 @@
 """Assembly: row bytes from the results log to the output file in plan order, and failed items beside it.
 
-    results log --RESULTS--> Outcomes (where each mini-batch's bytes are)
+    results log --RESULTS--> OutcomeTable (where each mini-batch's bytes are)
                                  |
                      frontier ---+---> output file, failed_items.jsonl      up to the first that is not final
 
 Whatever arrives out of order waits in the log and never in memory. Consecutive mini-batches that also lie side by side
 in the log are copied as one piece. The file's schema comes from the first rows in plan order; a later mini-batch that
-does not fit it is refused: its items have failed.
+does not fit it is rejected: its items have failed.
 """
 
-import os
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,118 +17,152 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mpibatch.attempts import AttemptOutcome, Failure
 from mpibatch.datasets.base import Dataset
-from mpibatch.errors import RunDirectoryError
-from mpibatch.output.base import Finalizer, Stream
+from mpibatch.errors import RunDirectoryError, StoppedEarly
+from mpibatch.files import sync_folder, write_error
+from mpibatch.output.base import AppendFormat, FinalizeFormat
 from mpibatch.runs import failed_items
-from mpibatch.runs.directory import cannot_write
-from mpibatch.runs.files import File
-from mpibatch.runs.history import History, Position
-from mpibatch.types import Cause, Failure, decode_failures
+from mpibatch.runs.checksummed_file import BEGINNING, NO_BLOCKS, ChecksummedFile
+from mpibatch.runs.log_reader import LogReader
+from mpibatch.runs.recovery import Checkpoint, RecoveredRun
 
-STRETCH = 65536  # mini-batches looked at in one go
-PIECE = 4 << 20  # bytes copied in one go
+MAX_BATCHES = 65536  # mini-batches looked at in one go
+COPY_BYTES = 4 << 20  # bytes copied in one go
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A success whose rows do not fit the file's schema: its items have failed after all."""
+class RejectedRows:
+    """The mini-batch `index`: a success whose rows do not fit the file's schema, so that its items have failed."""
 
+    index: int
     items: int
     failure: Failure
 
 
 class Assembly:
-    """Derives the output of one run from its logs, going on from where `history` says.
+    """Derives the output of one run from its logs, starting at the checkpoint of `recovered`.
 
     format: rank 0's half of the output format, None for summary_only
-    logs:   descriptors of the log files, by epoch
+    logs:   of all incarnations, this one's too
     """
 
     def __init__(
         self,
-        history: History,
+        recovered: RecoveredRun,
         datasets: Sequence[Dataset],
-        logs: dict[int, int],
-        format: Stream | Finalizer | None,
+        logs: LogReader,
+        format: AppendFormat | FinalizeFormat | None,
         output: Path,
         failed: Path,
     ) -> None:
-        self._plan = history.plan
-        self._outcomes = history.outcomes
+        self._plan = recovered.plan
+        self._outcomes = recovered.outcomes
         self._datasets = datasets
         self._logs = logs
         self._format = format
         self._path = output
-        self._schemas: dict[int, bytes] = {0: b"", **history.schemas}
+        self._schemas: dict[int, bytes] = {0: b"", **recovered.schemas}
         self._declared: bytes | None = None
         self._fitting: set[int] = set()
-        self._refusals: dict[int, list[Failure]] = {}
-        self._refused: list[Refused] = []
-        self._failed = File(failed)
-        self._output = File(output) if isinstance(format, Stream) else None
+        self._reordered: set[int] = set()
+        self._rejections: dict[int, list[Failure]] = {}
+        self._rejected: list[RejectedRows] = []
+        self._cancelled = ""
+        self._failed = ChecksummedFile(failed)
+        self._output = ChecksummedFile(output) if isinstance(format, AppendFormat) else None
         self.frontier = 0
-        self._go_back_to(history.position, history.damage)
-        self.position = self._position()
+        self._restore(recovered)
+        self.checkpoint = self._current_checkpoint()
 
-    def _go_back_to(self, position: Position, damage: list[str]) -> None:
-        """Cuts the files back to `position`; from the start where they are not what was written."""
-        output = self._output
-        if not self._failed.cut(position.failed_bytes, position.failed_crc) or (
-            output is not None and not output.cut(position.output_bytes, position.output_crc)
+    def _restore(self, recovered: RecoveredRun) -> None:
+        """Both files as they were at the checkpoint; from the start where they are not what was written."""
+        output, checkpoint = self._output, recovered.checkpoint
+        if not self._failed.restore(checkpoint.failed, recovered.failed_blocks) or (
+            output is not None and not output.restore(checkpoint.output, recovered.output_blocks)
         ):
-            damage.append(f"{self._path.name} or {self._failed.path.name} was changed by others: both are made anew")
-            position = Position()
+            names = f"{self._path.name} or {self._failed.path.name}"
+            recovered.warnings.append(f"{names} was changed by others: both are made anew")
+            checkpoint = Checkpoint()
             for file in filter(None, (self._failed, output)):
-                file.cut(0, 0)
-        while self.frontier < position.frontier:
-            # what was settled before is settled again, without writing
-            last = min(self.frontier + STRETCH, position.frontier)
+                file.restore(BEGINNING, NO_BLOCKS)
+        while self.frontier < checkpoint.frontier:
+            # schemas are merged as before, without writing
+            last = min(self.frontier + MAX_BATCHES, checkpoint.frontier)
             if self._format is not None:
-                self._settle(self._format, self.frontier, last, begin=False)
+                self._merge_schemas(self._format, self.frontier, last, write_header=False)
             self.frontier = last
-        self._refusals.clear()
+        self._rejections.clear()
 
-    def _position(self) -> Position:
+    def _current_checkpoint(self) -> Checkpoint:
         """What a checkpoint says; taken only between stretches, since a write that fails leaves half of one behind."""
-        output, failed = self._output, self._failed
-        written = (0, 0) if output is None else (output.size, output.crc)
-        return Position(self.frontier, *written, failed.size, failed.crc)
+        output = BEGINNING if self._output is None else self._output.position
+        return Checkpoint(self.frontier, output, self._failed.position)
 
-    def learn(self, schema: int, described: bytes) -> None:
-        """Schema number `schema` of the attempt records looks like this."""
-        self._schemas[schema] = described
+    @property
+    def blocks(self) -> "tuple[array[int], array[int]]":
+        """The checksums of whole blocks of the output and of failed_items.jsonl; only appended to."""
+        return NO_BLOCKS if self._output is None else self._output.blocks, self._failed.blocks
+
+    def add_schema(self, id: int, description: bytes) -> None:
+        """Schema number `id` of the attempt records looks like this."""
+        self._schemas[id] = description
 
     def advance(self, budget: int = 16 << 20) -> bool:
         """Copies what is ready, about `budget` bytes of it; returns whether more is ready."""
         while budget > 0:
-            last = self._outcomes.ready_from(self.frontier, STRETCH)
+            last = self._outcomes.ready_from(self.frontier, MAX_BATCHES)
             if last == self.frontier:
                 return False
             lengths = np.cumsum(self._outcomes.table["row_bytes"][self.frontier : last])
             last = self.frontier + 1 + int(np.searchsorted(lengths[:-1], budget))
             budget -= int(lengths[last - 1 - self.frontier]) + 1
-            self._take(last)
+            self._assemble(last)
         return True
 
-    def take_refused(self) -> list[Refused]:
+    def take_rejected(self) -> list[RejectedRows]:
         """The successes refused since the last call."""
-        refused, self._refused = self._refused, []
-        return refused
+        rejected, self._rejected = self._rejected, []
+        return rejected
 
     def finish(self) -> None:
-        """Everything is final and copied: makes what is made at the end. Raises RunDirectoryError."""
-        if isinstance(self._format, Finalizer):
+        """Everything is final and copied: makes what is made at the end. Raises RunDirectoryError, StoppedEarly."""
+        if isinstance(self._format, FinalizeFormat):
             try:
                 self._format.finalize(self._path, self._declared or b"", self._parts())
             except OSError as error:
-                raise cannot_write(self._path, error) from error
+                raise write_error(self._path, error) from error
         self.sync()
+        self._ensure_written()
 
-    @property
-    def to_be_made(self) -> int:
-        """Row bytes that `finish` has to go through."""
-        return int(self._outcomes.table["row_bytes"].sum()) if isinstance(self._format, Finalizer) else 0
+    def cancel(self, reason: str) -> None:
+        """`finish`, which may be under way in another thread, raises StoppedEarly soon."""
+        self._cancelled = reason
+
+    def _ensure_not_cancelled(self) -> None:
+        if self._cancelled:
+            raise StoppedEarly(self._cancelled)
+
+    def _ensure_written(self) -> None:
+        """What the names name is what was written, and survives a crash. Raises RunDirectoryError."""
+        files = [*filter(None, (self._failed, self._output))]
+        for file in files:
+            sync_folder(file.path.parent)
+        if damage := "; ".join(filter(None, (file.damage(self._ensure_not_cancelled) for file in files))):
+            self.checkpoint = Checkpoint()  # what others have touched is not gone on with
+            raise RunDirectoryError(
+                f"{damage} while the run was at work. The results log has everything: `mpibatch resume` makes the "
+                "output again. Keep other programs away from it until the run is complete."
+            )
+
+    def write_failures_beyond(self) -> None:
+        """At the end of a run that stops: failures that are known, of mini-batches behind one that is not final.
+
+        Nothing may be assembled after it; a resume cuts them off again, since no checkpoint has them.
+        """
+        table = self._outcomes.table[self.frontier :]
+        for index in (np.flatnonzero(table["final"] & (table["failure_bytes"] > 0)) + self.frontier).tolist():
+            self._write_failed(index)
 
     def sync(self) -> None:
         """What was written survives a crash of the machine from here on."""
@@ -141,49 +175,61 @@ class Assembly:
 
     # -- one stretch
 
-    def _take(self, last: int) -> None:
+    def _assemble(self, last: int) -> None:
         """Mini-batches [frontier, last), all of them final."""
         table = self._outcomes.table
         first = self.frontier
         if self._format is not None:
-            self._settle(self._format, first, last, begin=True)
+            self._merge_schemas(self._format, first, last, write_header=True)
         rows = table[first:last]
         sums = rows["row_bytes"]
         if self._output is not None:
-            for start, stop in _pieces(rows):
-                self._copy(int(rows["log"][start]), int(rows["offset"][start]), int(sums[start:stop].sum()))
+            for start, stop in _contiguous(rows, np.isin(rows["schema"], list(self._reordered))):
+                log, offset = int(rows["log"][start]), int(rows["offset"][start])
+                if int(rows["schema"][start]) in self._reordered:
+                    self._copy_reordered(log, offset, int(sums[start]), int(rows["schema"][start]))
+                else:
+                    self._copy(log, offset, int(sums[start:stop].sum()))
         for index in (np.flatnonzero(rows["failure_bytes"]) + first).tolist():
-            refusal = self._refusals.pop(index, [])
-            self._fail(index, refusal or decode_failures(self.failure_bytes(index)))
+            self._write_failed(index)
+            self._rejections.pop(index, None)
         self.frontier = last
-        self.position = self._position()
+        self.checkpoint = self._current_checkpoint()
 
-    def _settle(self, format: Stream | Finalizer, first: int, last: int, begin: bool) -> None:
+    def _merge_schemas(self, format: AppendFormat | FinalizeFormat, first: int, last: int, write_header: bool) -> None:
         """Agrees on one schema, in plan order, and refuses what does not fit it; `begin`s the file with the first."""
         rows = self._outcomes.table[first:last]
-        strange = (rows["row_bytes"] > 0) & ~np.isin(rows["schema"], list(self._fitting))
-        for place in np.flatnonzero(strange):
-            schema = int(rows["schema"][place])
+        unchecked = (rows["row_bytes"] > 0) & ~np.isin(rows["schema"], list(self._fitting))
+        for position in np.flatnonzero(unchecked):
+            schema = int(rows["schema"][position])
             if schema in self._fitting:
                 continue
-            settled = format.settle(self._declared, self._schemas[schema])
-            if settled is None:
+            merged = format.merge_schema(self._declared, self._schemas[schema])
+            if merged is None:
                 assert self._declared is not None, "the first schema always fits"
-                self._refuse(first + int(place), format.explain(self._declared, self._schemas[schema]))
+                self._reject(first + int(position), format.explain_mismatch(self._declared, self._schemas[schema]))
                 continue
-            if begin and self._declared is None and self._output is not None and isinstance(format, Stream):
-                self._output.write(format.begin(settled))
-            self._declared = settled
+            if (
+                write_header
+                and self._declared is None
+                and self._output is not None
+                and isinstance(format, AppendFormat)
+            ):
+                self._output.write(format.header(merged))
+            self._declared = merged
             self._fitting.add(schema)
+            if isinstance(format, AppendFormat) and merged != self._schemas[schema]:
+                self._reordered.add(schema)
 
-    def _refuse(self, index: int, why: str) -> None:
-        failure = Failure(Cause.WRONG_RETURN.name.lower(), f"mini-batch {index}: {why}")
-        self._refused.append(Refused(int(self._outcomes.table["succeeded"][index]), failure))
-        self._refusals[index] = [failure]
+    def _reject(self, index: int, why: str) -> None:
+        failure = Failure(AttemptOutcome.WRONG_RETURN.name.lower(), f"mini-batch {index}: {why}")
+        self._rejected.append(RejectedRows(index, int(self._outcomes.table["succeeded"][index]), failure))
+        self._rejections[index] = [failure]
         entry = self._outcomes.table[index]
         entry["row_bytes"], entry["failure_bytes"] = 0, max(1, entry["failure_bytes"])
 
-    def _fail(self, index: int, failures: list[Failure]) -> None:
+    def _write_failed(self, index: int) -> None:
+        failures = self._rejections.get(index) or self._outcomes.read_failures(index, self._logs)
         mini_batch = self._plan.mini_batch(index)
         items = int(self._outcomes.table["items"][index])
         self._failed.write(failed_items.lines(mini_batch, self._datasets[mini_batch.dataset], items, failures))
@@ -191,33 +237,35 @@ class Assembly:
     def _copy(self, log: int, offset: int, length: int) -> None:
         assert self._output is not None
         while length:
-            piece = os.pread(self._logs[log], min(length, PIECE), offset)
-            if not piece:
-                raise RunDirectoryError(f"the results log ends before row bytes at {offset} that it has promised")
+            piece = self._logs.read(log, offset, min(length, COPY_BYTES))
             self._output.write(piece)
             offset, length = offset + len(piece), length - len(piece)
 
-    def failure_bytes(self, index: int) -> bytes:
-        entry = self._outcomes.table[index]
-        return os.pread(
-            self._logs[int(entry["log"])], int(entry["failure_bytes"]), int(entry["offset"] + entry["row_bytes"])
-        )
+    def _copy_reordered(self, log: int, offset: int, length: int, schema: int) -> None:
+        """Rows whose columns are those of the file in another order."""
+        assert self._output is not None
+        assert isinstance(self._format, AppendFormat)
+        assert self._declared is not None
+        data = self._logs.read(log, offset, length)
+        self._output.write(self._format.reorder(self._declared, self._schemas[schema], data))
 
     def _parts(self) -> Iterator[tuple[bytes, bytes]]:
         table = self._outcomes.table
         for index in np.flatnonzero(table["row_bytes"]):
+            self._ensure_not_cancelled()
             entry = table[index]
-            data = os.pread(self._logs[int(entry["log"])], int(entry["row_bytes"]), int(entry["offset"]))
+            data = self._logs.read(int(entry["log"]), int(entry["offset"]), int(entry["row_bytes"]))
             yield self._schemas[int(entry["schema"])], data
 
 
-def _pieces(rows: NDArray[np.void]) -> Iterator[tuple[int, int]]:
-    """Spans of mini-batches whose row bytes lie side by side in one log."""
+def _contiguous(rows: NDArray[np.void], alone: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Spans of mini-batches whose row bytes lie side by side in one log; those `alone` are spans of their own."""
     present = np.flatnonzero(rows["row_bytes"])
     if not len(present):
         return
     offset, length, log = (rows[field][present] for field in ("offset", "row_bytes", "log"))
     apart = (offset[1:] != offset[:-1] + length[:-1]) | (log[1:] != log[:-1])
+    apart |= alone[present][1:] | alone[present][:-1]
     cuts = np.flatnonzero(apart) + 1
     starts = np.concatenate(([0], cuts))
     stops = np.concatenate((cuts, [len(present)]))

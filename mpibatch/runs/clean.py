@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from mpibatch.runs.directory import RunDirectory, cannot_write
-from mpibatch.runs.lease import acquire
-from mpibatch.runs.record import is_complete, job_of
+from mpibatch.files import write_error
+from mpibatch.liveness.lease import acquire
+from mpibatch.runs.directory import RunDirectory
+from mpibatch.runs.run_record import read_job
+from mpibatch.runs.summary import is_complete
 
 
 def clean(directory: RunDirectory) -> str:
@@ -12,20 +14,23 @@ def clean(directory: RunDirectory) -> str:
 
     Raises UsageError where the directory is no run's or is in use, RunDirectoryError where nothing can be removed.
     """
-    job_of(directory)
-    lease = acquire(directory)
+    read_job(directory)
+    lease = acquire(directory.path)
     try:
         freed = sum(_drop(path) for path in _dispensable(directory))
         complete = is_complete(directory)
     finally:
         lease.release()
-    told = f"{freed / 1e6:.1f} MB dropped from {directory.path}"
-    return told if complete else f"{told}; the run was not complete: a resume now begins from the start"
+    text = f"{freed / 1e6:.1f} MB dropped from {directory.path}"
+    return text if complete else f"{text}; the run was not complete: a resume now begins from the start"
 
 
 def _dispensable(directory: RunDirectory) -> list[Path]:
-    torn = [path for path in directory.path.glob(".*") if path.is_file() and not path.name.startswith(".owner")]
-    return [*directory.path.glob("results.*.log"), *torn, directory.events]
+    kept = (directory.run_json_copy, directory.plan_copy, *directory.path.glob(".environment.*.json"))
+    hidden = (path for path in directory.path.glob(".*") if path.is_file() and path not in kept)
+    torn = [path for path in hidden if not path.name.startswith(".owner")]
+    indexes = directory.path.glob("results.*.index")
+    return [*directory.results_logs().values(), *indexes, *torn, directory.events]
 
 
 def _drop(path: Path) -> int:
@@ -36,5 +41,5 @@ def _drop(path: Path) -> int:
     except FileNotFoundError:
         return 0
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise write_error(path, error) from error
     return size

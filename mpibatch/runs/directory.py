@@ -1,13 +1,9 @@
 """The run directory: where each file of a run is, and how a small one is replaced without ever being half there."""
 
-import contextlib
-import json
-import os
 import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mpibatch.errors import RunDirectoryError
 
@@ -23,17 +19,32 @@ class RunDirectory:
         return self.path / "run.json"
 
     @property
+    def run_json_copy(self) -> Path:
+        """What is read where a crash of the machine, or a person, has left run.json empty or damaged."""
+        return self.path / ".run.json.copy"
+
+    def environment(self, key: str) -> Path:
+        """The values of the job's environment variables, for its owner's eyes only: they may be secrets."""
+        return self.path / f".environment.{key}.json"
+
+    @property
+    def plan_copy(self) -> Path:
+        """Likewise for plan.parquet."""
+        return self.path / ".plan.parquet.copy"
+
+    @property
     def plan(self) -> Path:
         return self.path / "plan.parquet"
 
     @property
-    def outputs(self) -> Path:
-        return self.path / "outputs"
+    def dataset_states(self) -> Path:
+        """What the datasets found out while they planned; as durable as the plan, which is written after it."""
+        return self.path / "dataset_states.bin"
 
     @property
-    def output_files(self) -> Path:
-        """MPIBATCH_OUTPUT_DIR: what scripts write themselves."""
-        return self.path / "outputs" / "files"
+    def outputs(self) -> Path:
+        """The one output folder, MPIBATCH_OUTPUT_DIR: the append_row file, and what scripts write themselves."""
+        return self.path / "outputs"
 
     @property
     def failed_items(self) -> Path:
@@ -48,6 +59,11 @@ class RunDirectory:
         return self.path / "summary.json"
 
     @property
+    def summary_text(self) -> Path:
+        """The same for people: what a run says when it ends."""
+        return self.path / "summary.txt"
+
+    @property
     def events(self) -> Path:
         return self.path / "events.bin"
 
@@ -55,8 +71,34 @@ class RunDirectory:
     def error_log(self) -> Path:
         return self.path / "logs" / "user" / "error.txt"
 
+    @property
+    def executors(self) -> Path:
+        """A JSON line for each executor that became ready: rank, host, when, and how long it took."""
+        return self.path / "executors.jsonl"
+
+    @property
+    def resources(self) -> Path:
+        """A CSV file for each host: what its cores, memory and GPUs did."""
+        return self.path / "resources"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def progress_log(self) -> Path:
+        return self.path / "logs" / "job_progress_overview.txt"
+
     def results(self, epoch: int) -> Path:
         return self.path / f"results.{epoch}.log"
+
+    def results_index(self, epoch: int) -> Path:
+        return self.path / f"results.{epoch}.index"
+
+    def results_logs(self) -> dict[int, Path]:
+        """The results logs that are there, by epoch, the oldest first."""
+        names = ((path.name.split("."), path) for path in self.path.glob("results.*.log"))
+        return dict(sorted((int(name[1]), path) for name, path in names if len(name) == 3 and name[1].isdecimal()))
 
     def rank_log(self, stream: str, host: str, rank: int) -> Path:
         """`stream`: user/stdout, user/stderr, user/entry_script_log or sys."""
@@ -65,17 +107,17 @@ class RunDirectory:
 
 def create(parent: Path) -> RunDirectory:
     """A fresh `<UTC time>-<short id>` below `parent`, and `latest` pointing to it."""
-    directory = create_at(parent / fresh_name())
-    point_latest_at(directory.path)
+    directory = create_at(parent / new_run_name())
+    update_latest(directory.path)
     return directory
 
 
-def fresh_name() -> str:
+def new_run_name() -> str:
     """`<UTC time>-<short id>`: sorts by age, and no two runs share one."""
     return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
 
 
-def point_latest_at(path: Path) -> None:
+def update_latest(path: Path) -> None:
     """`latest` beside the run directory `path`; the run is no worse where there can be none."""
     link = path.with_name(f".latest-{secrets.token_hex(4)}")
     try:
@@ -90,7 +132,7 @@ def create_at(path: Path) -> RunDirectory:
     directory = RunDirectory(path.absolute())
     try:
         directory.path.mkdir(parents=True, exist_ok=True)
-        directory.output_files.mkdir(parents=True, exist_ok=True)
+        directory.outputs.mkdir(parents=True, exist_ok=True)
         directory.error_log.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunDirectoryError(
@@ -98,39 +140,3 @@ def create_at(path: Path) -> RunDirectory:
             "Is the parent folder there and writable? Choose another with --output DIR."
         ) from error
     return directory
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Replaces `path` atomically: readers see the old text or the new one. Raises RunDirectoryError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-    try:
-        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))  # of a path that is no UTF-8: escapes
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise cannot_write(path, error) from error
-
-
-def cannot_write(path: Path, error: OSError) -> RunDirectoryError:
-    """What to tell of a file in a run directory that could not be written."""
-    if not path.parent.exists():
-        return RunDirectoryError(
-            f"{path.parent} is gone: it was deleted, or its file system is away, while the run was at work"
-        )
-    return RunDirectoryError(
-        f"cannot write {path}: {error.strerror or error}. The results log has all that was done before: make room, or "
-        "make it writable, then go on with `mpibatch resume`."
-    )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Raises RunDirectoryError where the file is missing or is no JSON object."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunDirectoryError(f"cannot read {path}: {error}. Is {path.parent} a run directory?") from error
-    if not isinstance(value, dict):
-        raise RunDirectoryError(f"{path} holds no JSON object. Is {path.parent} a run directory?")
-    return value

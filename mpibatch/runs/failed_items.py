@@ -2,14 +2,16 @@
 
 {"item", "mini_batch", "cause", "error", "traceback", "tries", "rank", "host"}  and where they apply
 "rows" or "bytes" ([first, last) within the file), "count" (how many rows the line stands for), "key";
+of several items that one failure has lost the first has its traceback, the others "": it may be long, and they many
 a short return is one line with "missing" and "candidates" in place of "item"
 """
 
 import json
 from typing import Any
 
-from mpibatch.datasets.base import Dataset, FailedItem
-from mpibatch.types import Failure, MiniBatch
+from mpibatch.attempts import Failure
+from mpibatch.datasets.base import Dataset
+from mpibatch.types import MiniBatch
 
 
 def lines(mini_batch: MiniBatch, dataset: Dataset, items: int, failures: list[Failure]) -> bytes:
@@ -27,21 +29,13 @@ def lines(mini_batch: MiniBatch, dataset: Dataset, items: int, failures: list[Fa
         }
         if mini_batch.key:
             common["key"] = json.loads(mini_batch.key)
-        named = dataset.describe(mini_batch.payload, failure.lost, items)
+        named = failure.located
+        if named is None:
+            named = [item.to_json() for item in dataset.failed_items(mini_batch.payload, failure.lost, items)]
         if failure.missing:
-            records.append({"missing": failure.missing, "candidates": [_name(item) for item in named], **common})
+            records.append({"missing": failure.missing, "candidates": named, **common})
         else:
-            records += [{**_name(item), **common} for item in named]
+            records += [{**item, **common} for item in named[:1]]
+            records += [{**item, **common, "traceback": ""} for item in named[1:]]
     # ensure_ascii: a name that is no UTF-8 stands as lone surrogates, which only escapes can carry
     return "".join(json.dumps(record) + "\n" for record in records).encode()
-
-
-def _name(item: FailedItem) -> dict[str, Any]:
-    name: dict[str, Any] = {"item": item.item}
-    if item.rows is not None:
-        name["rows"] = list(item.rows)
-    if item.bytes is not None:
-        name["bytes"] = list(item.bytes)
-    if item.count != 1:
-        name["count"] = item.count
-    return name

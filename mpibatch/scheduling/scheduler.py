@@ -2,127 +2,94 @@
 
 Events come in as method calls, each with what happened; actions go out as a list of small frozen dataclasses:
 
-    joined ----+                              +--> Grant(rank, mini-batches, tries)
-    attempts --+--> state: owner[], tries[] --+--> Recall(rank)
-    returned --+    waiting heap, fresh spans +--> Abort(reason)
-    left ------+                              +--> Finish()
+    on_worker_ready ----+                              +--> Grant(rank, mini-batches, tries)
+    on_attempts --------+--> state: owner[], tries[] --+--> Recall(rank)
+    on_returned --------+    requeued heap, new spans  +--> Abort(reason)
+    on_worker_removed --+                              +--> Finish()
+    on_worker_lost -----+    suspects (suspects.py)
 
-A mini-batch is fresh (in the plan, never granted), waiting (came back: failed, recalled, or its rank was lost), held by
-one rank, or final. `owner` says which; an attempt counts only if it comes from the holder, so that every mini-batch
-becomes final once however late, doubled or out of order the events arrive.
+A mini-batch is new (in the plan, never granted), requeued (came back: failed, recalled, or its rank was lost),
+assigned to one rank, or final. `owner` says which; an attempt counts only if it comes from that rank, so that every
+mini-batch becomes final once however late, doubled or out of order the events arrive.
 """
 
 import heapq
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mpibatch.scheduling.thresholds import Limits, Tally
-from mpibatch.scheduling.window import Window
-from mpibatch.types import ATTEMPT_FIELDS, UNKNOWN, Cause, Flag
+from mpibatch.attempts import AttemptOutcome, Flag
+from mpibatch.scheduling.actions import Abort, Action, Finish, Grant, Recall
+from mpibatch.scheduling.policy import SchedulingPolicy
+from mpibatch.scheduling.suspects import CHARGES_TO_FAIL, Suspects, Suspicion
+from mpibatch.scheduling.thresholds import OutcomeCounts
+from mpibatch.scheduling.window import GrantWindow
+from mpibatch.scheduling.worker_state import WorkerState
 
-ATTEMPT_DTYPE = np.dtype(ATTEMPT_FIELDS)
+VECTORIZE_FROM = 5  # attempts in one message, from which arrays are faster than a loop
+SUCCEEDED, ISOLATED = int(AttemptOutcome.SUCCEEDED), int(Flag.ISOLATED)
 
-FEW = 4  # attempts in one message, up to which looking at each is faster than arrays
-SUCCEEDED, ISOLATED, ESTIMATED = int(Cause.SUCCEEDED), int(Flag.ISOLATED), int(Flag.ESTIMATED)
-
-FRESH = -1
-WAITING = -2
+NEW = -1
+REQUEUED = -2
 FINAL = -3
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The part of parallel_run_config that scheduling reads."""
-
-    run_max_try: int = 3
-    isolate_failures: bool = False
-    limits: Limits = field(default_factory=Limits)
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """Mini-batches [first, first + count) go to `rank`, as try number `tries`.
-
-    isolate: 0, or how many items the one mini-batch has: it failed its last try, number `tries`, and is to be run in
-             parts
-    """
-
-    rank: int
-    first: int
-    count: int
-    tries: int
-    isolate: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Recall:
-    """`rank` is to give back up to `count` mini-batches that it has not begun; others are idle."""
-
-    rank: int
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Abort:
-    """Give up: a threshold was passed, or nobody is left to work."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """Every mini-batch is final, or the run is stopping and nothing is in flight any more."""
-
-
-Action = Grant | Recall | Abort | Finish
-
-
-@dataclass(slots=True)
-class _Worker:
-    rank: int
-    held: int = 0
-    recalling: bool = False
-    dry: bool = False  # the last recall brought nothing, and nothing was granted since
-    shelf: int = 0  # what it holds, where something of that could be recalled
 
 
 class Scheduler:
     """Drives one run of `total` mini-batches.
 
-    outcomes: of a resumed run: an entry per mini-batch with the fields final, items, succeeded and flags
+    outcomes:  of a resumed run: an entry per mini-batch with the fields final, items, succeeded and flags
+    suspects:  of a resumed run: mini-batches that may have ended a rank
+    convicted: of these, those that have for certain: they are to be given up first of all
     """
 
-    def __init__(self, total: int, policy: Policy, outcomes: NDArray[np.void] | None = None) -> None:
+    def __init__(
+        self,
+        total: int,
+        policy: SchedulingPolicy,
+        outcomes: NDArray[np.void] | None = None,
+        suspects: Mapping[int, Suspicion] | None = None,
+    ) -> None:
         self.total = total
         self.policy = policy
-        self.tally = Tally()
+        self.tally = OutcomeCounts()
         self.duplicates = 0
-        self.window = Window()
-        self._owner = np.full(total, FRESH, dtype=np.int32)
+        self.window = GrantWindow()
+        self._owner = np.full(total, NEW, dtype=np.int32)
         self._tries = np.zeros(total, dtype=np.uint8)
         if outcomes is not None:
             self._owner[outcomes["final"]] = FINAL
-            self._count(outcomes[outcomes["final"]])
-        self._fresh = deque(_spans(np.flatnonzero(self._owner == FRESH)))
-        self._fresh_count = sum(last - first for first, last in self._fresh)
-        self._waiting: list[int] = []
-        self._isolate: dict[int, int] = {}
-        self._workers: dict[int, _Worker] = {}
+            self.tally.add(outcomes[outcomes["final"]])
+        known = {index: one for index, one in (suspects or {}).items() if self._owner[index] == NEW}
+        self.convicted = [index for index, one in known.items() if one.charges >= CHARGES_TO_FAIL]
+        self._suspects = Suspects({index: one for index, one in known.items() if one.charges < CHARGES_TO_FAIL})
+        self._owner[list(known)] = REQUEUED
+        self._owner[self.convicted] = 0  # until they are given up
+        self._new = deque(_spans(np.flatnonzero(self._owner == NEW)))
+        self._new_count = sum(last - first for first, last in self._new)
+        self._requeued: list[int] = []
+        self._isolate_items: dict[int, int] = {}
+        self._workers: dict[int, WorkerState] = {}
         self._idle: set[int] = set()  # workers that hold nothing, and owe no answer to a Recall
-        self._rich: dict[int, set[int]] = {}  # workers from which something could be recalled, by how much they hold
-        self._held = 0
+        self._recall_candidates: dict[
+            int, set[int]
+        ] = {}  # workers from which something could be recalled, by how much they hold
+        self._assigned = len(self.convicted)
         self._recalling = 0  # workers that owe an answer to a Recall
-        self._stopping = False
-        self._over = False
+        self._draining = False
+        self._finished = False
 
     @property
     def remaining(self) -> int:
         """Mini-batches that are not final."""
-        return self._fresh_count + len(self._waiting) + self._held
+        return self._pending + self._suspects.waiting + self._assigned
+
+    @property
+    def busy_workers(self) -> int:
+        """How many workers hold a mini-batch."""
+        return sum(worker.assigned > 0 for worker in self._workers.values())
 
     def is_final(self, index: int) -> bool:
         return bool(self._owner[index] == FINAL)
@@ -131,57 +98,80 @@ class Scheduler:
         """Mini-batches that some rank holds, the first `at_most` of them."""
         return [int(index) for index in np.flatnonzero(self._owner >= 0)[:at_most]]
 
-    def held_by(self, rank: int) -> list[int]:
+    def assigned_to(self, rank: int) -> list[int]:
         """What `rank` holds now, in order: for the message about a rank that is gone."""
         return [int(index) for index in np.flatnonzero(self._owner == rank)]
 
+    def packet_size(self, rank: int, granted: int) -> int:
+        """How many of the mini-batches just granted to `rank` may be handed to its executor at once."""
+        return self.window.packet_size(granted, self._workers[rank].mean)
+
     # -- events
 
-    def begin(self) -> list[Action]:
+    def start(self) -> list[Action]:
         """Before anything else: an empty plan, or one that is final already, is finished."""
         return self._actions()
 
-    def joined(self, rank: int) -> list[Action]:
+    def on_worker_ready(self, rank: int) -> list[Action]:
         """`rank` can work: its executor has run init()."""
-        self._note(self._workers.setdefault(rank, _Worker(rank)))
+        self._reindex(self._workers.setdefault(rank, WorkerState(rank)))
         return self._actions()
 
-    def left(self, rank: int) -> list[Action]:
-        """`rank` is lost or has retired: what it holds goes to others and counts as no try."""
+    def on_worker_removed(self, rank: int) -> list[Action]:
+        """`rank` has retired: what it holds goes to others and counts as no try."""
         worker = self._workers.get(rank)
         if worker is not None:
-            self._take_back(rank, np.flatnonzero(self._owner == rank))
-            self._recalling -= worker.recalling
-            del self._workers[rank]
-            self._idle.discard(rank)
-            self._shelve(worker, 0)
+            self._requeue(rank, np.flatnonzero(self._owner == rank))
+            self._remove(worker)
         return self._actions()
 
-    def returned(self, rank: int, indices: list[int], asked: bool) -> list[Action]:
-        """Given back without a try; `asked`: the answer to a Recall, maybe empty."""
+    def on_worker_lost(self, rank: int) -> tuple[list[int], list[Action]]:
+        """`rank` is gone without a word, and what it held is suspected; those that are convicted are to be given up."""
+        held = np.flatnonzero(self._owner == rank).tolist()
+        worker = self._workers.get(rank)
+        if worker is None:
+            return [], []
+        convicted = self._suspects.suspect(held)
+        waiting = sorted(set(held) - set(convicted))
+        self._owner[waiting] = REQUEUED
+        self._assigned -= len(waiting)
+        self._remove(worker)
+        return convicted, self._actions()
+
+    def give_up(self, record: np.void) -> list[Action]:
+        """A mini-batch that was convicted has failed; record: of ATTEMPT_DTYPE."""
+        index = int(record["index"])
+        self._suspects.clear(index)
+        self._owner[index] = FINAL
+        self._assigned -= 1
+        self.tally.add_one(record)
+        return self._actions()
+
+    def on_returned(self, rank: int, indices: list[int], recalled: bool) -> list[Action]:
+        """Given back without a try; `recalled`: the answer to a Recall, maybe empty."""
         worker = self._workers.get(rank)
         if worker is not None:
-            if asked and worker.recalling:
+            if recalled and worker.recalling:
                 self._recalling -= 1
                 worker.recalling = False
-                worker.dry = not indices
-            self._take_back(rank, np.asarray(indices, dtype=np.int64))
-            self._note(worker)
+                worker.recall_failed = not indices
+            self._requeue(rank, np.asarray(indices, dtype=np.int64))
+            self._reindex(worker)
         return self._actions()
 
-    def attempts(self, rank: int, records: NDArray[np.void]) -> tuple[NDArray[np.bool_], list[Action]]:
+    def on_attempts(self, rank: int, records: NDArray[np.void]) -> tuple[NDArray[np.bool_], list[Action]]:
         """Attempts of `rank` have ended.
 
         records: array of ATTEMPT_DTYPE, in the order in which they ended
         Returns a mask of those that made their mini-batch final (they belong in the results log), and what to do.
         """
-        if len(records) <= FEW or _repeats(records["index"]):
-            made_final = np.array([self._judge_one(rank, record) for record in records], dtype=bool)
+        if len(records) < VECTORIZE_FROM or _repeats(records["index"]):
+            made_final = np.array([self._apply_attempt(rank, record) for record in records], dtype=bool)
         else:
-            made_final = self._judge(rank, records)
+            made_final = self._apply_attempts(rank, records)
         return made_final, self._actions(rank)
 
-    def reject(self, items: int) -> list[Action]:
+    def on_rows_rejected(self, items: int) -> list[Action]:
         """A success that assembly had to refuse (its schema fits no other's): its `items` have failed after all."""
         self.tally.mini_batches_succeeded -= 1
         self.tally.mini_batches_failed += 1
@@ -189,190 +179,207 @@ class Scheduler:
         self.tally.items_failed += items
         return self._actions()
 
-    def stop(self) -> list[Action]:
+    def drain(self) -> list[Action]:
         """Nothing is granted any more; Finish follows when nothing is in flight."""
-        self._stopping = True
+        self._draining = True
         return self._actions()
 
     # -- state
 
-    def _judge(self, rank: int, records: NDArray[np.void]) -> NDArray[np.bool_]:
+    def _remove(self, worker: WorkerState) -> None:
+        self._recalling -= worker.recalling
+        del self._workers[worker.rank]
+        self._idle.discard(worker.rank)
+        self._rebucket(worker, 0)
+
+    def _apply_attempts(self, rank: int, records: NDArray[np.void]) -> NDArray[np.bool_]:
         index = records["index"]
         counts = self._owner[index] == rank
         self.duplicates += int(len(records) - counts.sum())
-        final = counts & ((records["cause"] == Cause.SUCCEEDED) | ((records["flags"] & Flag.ISOLATED) != 0))
+        if self._suspects:
+            for cleared in index[counts].tolist():
+                self._suspects.clear(cleared)
+        final = counts & ((records["cause"] == AttemptOutcome.SUCCEEDED) | ((records["flags"] & Flag.ISOLATED) != 0))
         for position in np.flatnonzero(counts & ~final):
-            final[position] = not self._again(records[position])
-        done, again = index[final], index[counts & ~final]
+            final[position] = not self._may_retry(records[position])
+        done, retried = index[final], index[counts & ~final]
         self._owner[done] = FINAL
-        self._release(rank, len(done) + len(again))
-        for waiting in again:
-            self._owner[waiting] = WAITING
-            heapq.heappush(self._waiting, int(waiting))
-        self._count(records[final])
+        self._release(rank, len(done) + len(retried))
+        for requeued in retried:
+            self._owner[requeued] = REQUEUED
+            heapq.heappush(self._requeued, int(requeued))
+        self.tally.add(records[final])
         seconds = (records["load"] + records["run"] + records["encode"]).astype(np.float64)
-        good = seconds[counts & (records["cause"] == Cause.SUCCEEDED)]  # those that fail at once say nothing of others
-        self.window.learn(float(good.sum()), len(good), float(seconds[counts].max(initial=0.0)))
+        good = seconds[
+            counts & (records["cause"] == AttemptOutcome.SUCCEEDED)
+        ]  # those that fail at once say nothing of others
+        self._observe(rank, float(good.sum()), len(good), float(seconds[counts].max(initial=0.0)))
         return np.asarray(final, dtype=np.bool_)
 
-    def _judge_one(self, rank: int, record: np.void) -> bool:
+    def _apply_attempt(self, rank: int, record: np.void) -> bool:
         """The same for one record: long mini-batches come one by one, and arrays of one cost five times as much."""
         index = int(record["index"])
         if self._owner[index] != rank:
             self.duplicates += 1
             return False
-        final = record["cause"] == SUCCEEDED or record["flags"] & ISOLATED != 0 or not self._again(record)
-        self._owner[index] = FINAL if final else WAITING
+        self._suspects.clear(index)
+        final = record["cause"] == SUCCEEDED or record["flags"] & ISOLATED != 0 or not self._may_retry(record)
+        self._owner[index] = FINAL if final else REQUEUED
         self._release(rank, 1)
         if final:
-            self._count_one(record)
+            self.tally.add_one(record)
         else:
-            heapq.heappush(self._waiting, index)
+            heapq.heappush(self._requeued, index)
         seconds = float(record["load"]) + float(record["run"]) + float(record["encode"])
         good = bool(record["cause"] == SUCCEEDED)  # one that fails at once says nothing of others
-        self.window.learn(seconds * good, int(good), seconds)
+        self._observe(rank, seconds * good, int(good), seconds)
         return bool(final)
 
-    def _again(self, record: np.void) -> bool:
+    def _observe(self, rank: int, seconds: float, count: int, longest: float) -> None:
+        self.window.observe(seconds, count, longest)
+        if (worker := self._workers.get(rank)) is not None:
+            worker.mean.observe(seconds, count)
+
+    def _may_retry(self, record: np.void) -> bool:
         """Whether a failed attempt leaves its mini-batch a further try (or its isolation)."""
         index, cause = int(record["index"]), int(record["cause"])
-        if cause == Cause.LOST_RANK:
+        if cause == AttemptOutcome.LOST_RANK:
             return True
         self._tries[index] += 1
         if self._tries[index] < self.policy.run_max_try:
             return True
-        if self.policy.isolate_failures and cause != Cause.LOAD_ERROR and record["items"] > 1:
-            self._isolate[index] = int(record["items"])
+        if self.policy.isolate_failures and cause != AttemptOutcome.LOAD_ERROR and record["items"] > 1:
+            self._isolate_items[index] = int(record["items"])
             return True
         return False
 
-    def _count(self, final: NDArray[np.void]) -> None:
-        items, succeeded = final["items"], final["succeeded"]
-        failed = (succeeded == 0) & (items != 0)
-        lost = np.where(items == UNKNOWN, 1, np.maximum(items - succeeded, 0))
-        estimated = (items == UNKNOWN) | ((final["flags"] & Flag.ESTIMATED) != 0)
-        self.tally.mini_batches_failed += int(failed.sum())
-        self.tally.mini_batches_succeeded += int(len(final) - failed.sum())
-        self.tally.items_failed += int(lost.sum())
-        self.tally.items_estimated += int(lost[estimated].sum())
-        self.tally.items_succeeded += int(succeeded.sum())
-
-    def _count_one(self, final: np.void) -> None:
-        items, succeeded = int(final["items"]), int(final["succeeded"])
-        failed = succeeded == 0 and items != 0
-        lost = 1 if items == UNKNOWN else max(items - succeeded, 0)
-        self.tally.mini_batches_failed += failed
-        self.tally.mini_batches_succeeded += not failed
-        self.tally.items_failed += lost
-        if items == UNKNOWN or final["flags"] & ESTIMATED:
-            self.tally.items_estimated += lost
-        self.tally.items_succeeded += succeeded
-
-    def _take_back(self, rank: int, indices: NDArray[np.int64]) -> None:
+    def _requeue(self, rank: int, indices: NDArray[np.int64]) -> None:
         indices = np.unique(indices[self._owner[indices] == rank])
-        self._owner[indices] = WAITING
+        self._owner[indices] = REQUEUED
         self._release(rank, len(indices))
-        for index in indices:
-            heapq.heappush(self._waiting, int(index))
+        for index in indices.tolist():
+            if index in self._suspects:
+                self._suspects.put_back(index)
+            else:
+                heapq.heappush(self._requeued, index)
 
     def _release(self, rank: int, count: int) -> None:
-        self._held -= count
+        self._assigned -= count
         worker = self._workers.get(rank)
         if worker is not None:
-            worker.held -= count
-            worker.dry = worker.dry and not count
-            self._note(worker)
+            worker.assigned -= count
+            worker.recall_failed = worker.recall_failed and not count
+            self._reindex(worker)
 
-    def _note(self, worker: _Worker) -> None:
+    def _reindex(self, worker: WorkerState) -> None:
         """Keeps the two sets that make a decision cheap however many workers there are."""
-        (self._idle.discard if worker.held or worker.recalling else self._idle.add)(worker.rank)
-        recallable = worker.held >= 2 and not worker.recalling and not worker.dry
-        self._shelve(worker, worker.held if recallable else 0)
+        (self._idle.discard if worker.assigned or worker.recalling else self._idle.add)(worker.rank)
+        worker.alone = worker.alone and worker.assigned > 0
+        recallable = worker.assigned >= 2 and not worker.recalling and not worker.recall_failed
+        self._rebucket(worker, worker.assigned if recallable else 0)
 
-    def _shelve(self, worker: _Worker, shelf: int) -> None:
-        if shelf == worker.shelf:
+    def _rebucket(self, worker: WorkerState, bucket: int) -> None:
+        if bucket == worker.bucket:
             return
-        if worker.shelf:
-            self._rich[worker.shelf].discard(worker.rank)
-            if not self._rich[worker.shelf]:
-                del self._rich[worker.shelf]
-        if shelf:
-            self._rich.setdefault(shelf, set()).add(worker.rank)
-        worker.shelf = shelf
+        if worker.bucket:
+            self._recall_candidates[worker.bucket].discard(worker.rank)
+            if not self._recall_candidates[worker.bucket]:
+                del self._recall_candidates[worker.bucket]
+        if bucket:
+            self._recall_candidates.setdefault(bucket, set()).add(worker.rank)
+        worker.bucket = bucket
 
     # -- decisions
 
     def _actions(self, rank: int | None = None) -> list[Action]:
         """What follows from the state now. Only `rank`, whose event this was, and idle workers can need anything."""
-        if self._over:
+        if self._finished:
             return []
-        reason = self.tally.passed(self.policy.limits)
+        reason = self.tally.exceeded(self.policy.thresholds)
         if reason is not None:
-            self._over = True
+            self._finished = True
             return [Abort(reason)]
-        if self.remaining == 0 or (self._stopping and not self._held):
-            self._over = True
+        if self.remaining == 0 or (self._draining and not self._assigned):
+            self._finished = True
             return [Finish()]
-        if self._stopping:
+        if self._draining:
             return []
-        needy = [] if rank is None or rank not in self._workers else [rank]
+        requesters = [] if rank is None or rank not in self._workers else [rank]
         grants: list[Action] = []
-        for worker in chain(needy, sorted(islice(self._idle, self._pending))) if self._pending else ():
+        for worker in chain(requesters, sorted(islice(self._idle, self._pending))) if self._pending else ():
             grants.extend(self._fill(worker))
+        if not self._pending:
+            grants.extend(self._grant_suspects())
         return grants or self._recalls()
 
     @property
     def _pending(self) -> int:
-        return self._fresh_count + len(self._waiting)
+        return self._new_count + len(self._requeued)
 
     def _fill(self, rank: int) -> list[Action]:
         worker = self._workers[rank]
-        size = self.window.size(self._pending, len(self._workers))
-        if not self._pending or worker.recalling or worker.held > size // 2:
+        size = self.window.grant_size(self._pending, len(self._workers), worker.mean)
+        if not self._pending or worker.recalling or worker.alone or worker.assigned > size // 2:
             return []
         grants: list[Action] = []
-        room = size - worker.held
-        while room > 0 and (self._waiting or self._fresh):
-            grant = self._grant_waiting(rank, room) if self._waiting else self._grant_fresh(rank, room)
+        room = size - worker.assigned
+        while room > 0 and (self._requeued or self._new):
+            grant = self._grant_requeued(rank, room) if self._requeued else self._grant_new(rank, room)
             self._owner[grant.first : grant.first + grant.count] = rank
-            worker.held += grant.count
-            worker.dry = False
-            self._held += grant.count
+            worker.assigned += grant.count
+            worker.recall_failed = False
+            self._assigned += grant.count
             room -= grant.count
             grants.append(grant)
-        self._note(worker)
+        self._reindex(worker)
         return grants
 
-    def _grant_waiting(self, rank: int, room: int) -> Grant:
-        first = heapq.heappop(self._waiting)
-        tries, isolate, count = int(self._tries[first]), self._isolate.get(first, 0), 1
-        while count < room and not isolate and self._waiting and self._waiting[0] == first + count:
-            if self._tries[first + count] != tries or first + count in self._isolate:
+    def _grant_requeued(self, rank: int, room: int) -> Grant:
+        first = heapq.heappop(self._requeued)
+        tries, isolate_items, count = int(self._tries[first]), self._isolate_items.get(first, 0), 1
+        while count < room and not isolate_items and self._requeued and self._requeued[0] == first + count:
+            if self._tries[first + count] != tries or first + count in self._isolate_items:
                 break
-            heapq.heappop(self._waiting)
+            heapq.heappop(self._requeued)
             count += 1
-        return Grant(rank, first, count, tries if isolate else tries + 1, isolate)
+        return Grant(rank, first, count, tries if isolate_items else tries + 1, isolate_items)
 
-    def _grant_fresh(self, rank: int, room: int) -> Grant:
-        first, last = self._fresh.popleft()
+    def _grant_suspects(self) -> list[Action]:
+        """To idle workers, one each. Rank 0 gets none where others can: the run goes on when they die."""
+        grants: list[Action] = []
+        while self._suspects.may_start(len(self._workers)):
+            rank = max(self._idle, default=0)
+            worker = self._workers.get(rank)
+            if rank not in self._idle or worker is None or (rank == 0 and len(self._workers) > 1):
+                break
+            index = self._suspects.take()
+            isolate_items, tries = self._isolate_items.get(index, 0), int(self._tries[index])
+            self._owner[index], worker.assigned, worker.alone = rank, 1, True
+            self._assigned += 1
+            self._reindex(worker)
+            grants.append(Grant(rank, index, 1, tries if isolate_items else tries + 1, isolate_items, alone=True))
+        return grants
+
+    def _grant_new(self, rank: int, room: int) -> Grant:
+        first, last = self._new.popleft()
         count = min(room, last - first)
         if first + count < last:
-            self._fresh.appendleft((first + count, last))
-        self._fresh_count -= count
+            self._new.appendleft((first + count, last))
+        self._new_count -= count
         return Grant(rank, first, count, 1)
 
     def _recalls(self) -> list[Action]:
         """With nothing left to grant, idle workers take over what others hold and have not begun."""
         wanted = len(self._idle) - self._recalling
-        if self._pending or wanted <= 0 or not self._rich:
+        if self._pending or wanted <= 0 or not self._recall_candidates:
             return []
         actions: list[Action] = []
-        while self._rich and len(actions) < wanted:
-            worker = self._workers[next(iter(self._rich[max(self._rich)]))]
+        while self._recall_candidates and len(actions) < wanted:
+            worker = self._workers[next(iter(self._recall_candidates[max(self._recall_candidates)]))]
             worker.recalling = True
             self._recalling += 1
-            self._note(worker)
-            actions.append(Recall(worker.rank, worker.held // 2))
+            self._reindex(worker)
+            actions.append(Recall(worker.rank, worker.assigned // 2))
         return actions
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.processes import command, is_there, marked
 
-KINDS = ("executor", "guardian", "lookout", "rank", "rank 0", "mpirun", "launcher", "keeper", "tree")
+KINDS = ("executor", "supervisor", "deadman", "rank", "rank 0", "mpirun", "launcher", "launcher's supervisor", "tree")
 STOPPABLE = ("executor", "rank")
 
 
@@ -47,11 +47,11 @@ def processes(mark: str, run: Path, started: int) -> dict[str, list[int]]:
     for pid in marked(mark):
         words = command(pid).split()
         line = " ".join(words)
-        if "guardian.py" in line:
-            found["guardian" if "mpibatch.execution.child" in line else "keeper"].append(pid)
-        elif "lookout.py" in line:
-            found["lookout"].append(pid)
-        elif "mpibatch.execution.child" in words:
+        if "supervisor_process" in line:
+            found["supervisor" if "mpibatch.executor.main" in line else "launcher's supervisor"].append(pid)
+        elif "deadman_process" in line:
+            found["deadman"].append(pid)
+        elif "mpibatch.executor.main" in words:
             found["executor"].append(pid)
         elif words and Path(words[0]).name in ("mpirun", "mpiexec", "prterun", "mpiexec.hydra"):
             found["mpirun"].append(pid)

@@ -44,11 +44,12 @@ class Shape:
 SHAPES = (
     Shape("text"),
     Shape("csv", "out.csv"),
+    Shape("compressed", "out.csv.gz"),
     Shape("jsonl", "out.jsonl"),
     Shape("parquet", "out.parquet"),
     # A part of a mini-batch under isolation is run once: whoever kills its executor then loses the item, as an item
     # that kills its executor is lost. So executors are spared here.
-    Shape("isolate", settings=(("isolate_failures", True),), spare=frozenset({"executor", "guardian"})),
+    Shape("isolate", settings=(("isolate_failures", True),), spare=frozenset({"executor", "supervisor"})),
     Shape("recycled", settings=(("max_mini_batches_per_executor", 40),)),
 )
 
@@ -86,7 +87,7 @@ def write(folder: Path, shape: Shape) -> Path:
         "mini_batch_size": ITEMS_A_MINI_BATCH,
         "append_row_file_name": shape.file_name,
         "error_threshold": -1,
-        "run_max_try": 6,  # a kill costs the mini-batch in the slot a try
+        "run_max_try": 6,  # a kill costs the mini-batch that runs a try
         "run_invocation_timeout": 4,
         "load_timeout": 6,
         "init_timeout": 10,

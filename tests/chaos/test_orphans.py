@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,6 +19,8 @@ from tests.chaos.disturb import processes
 from tests.chaos.jobs import mpibatch
 from tests.conftest import mpirun
 from tests.processes import MARK, command, marked, none_left
+
+pytestmark = [pytest.mark.processes, pytest.mark.ci]
 
 COUNT = 400
 SCRIPT = """
@@ -56,6 +59,15 @@ class Job:
             assert time.monotonic() < until, [command(pid) for pid in marked(self.mark)]
             time.sleep(0.01)
 
+    def __enter__(self) -> "Job":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for pid in marked(self.mark):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
     def of(self, kind: str) -> list[int]:
         return processes(self.mark, self.run, self.process.pid)[kind]
 
@@ -74,40 +86,44 @@ def by_user(job: Path, run: Path) -> list[str]:
     return [*mpirun(Path(sys.executable), 2), *mpibatch("run", job, "--run-dir", run)]
 
 
-@pytest.mark.parametrize("start", [by_launcher, by_user])
-@pytest.mark.parametrize("kind", ["launcher", "keeper", "mpirun"])
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (by_launcher, "launcher"),
+        (by_launcher, "launcher's supervisor"),
+        (by_launcher, "mpirun"),
+        (by_user, "mpirun"),
+    ],
+)
 def test_what_ends_with_its_starter(job: Path, start: Callable[[Path, Path], list[str]], kind: str) -> None:
-    """The launcher, the guardian of mpirun, and mpirun itself, whoever started it."""
-    if start is by_user and kind != "mpirun":
-        pytest.skip("there is none")
-    it = Job(start(job, job.parent / "run"), job.parent / "run")
-    it.kill(kind)
-    none_left(it.mark)
-    it.process.wait()
+    """The launcher, the supervisor of mpirun, and mpirun itself, whoever started it."""
+    with Job(start(job, job.parent / "run"), job.parent / "run") as it:
+        it.kill(kind)
+        none_left(it.mark)
+        it.process.wait()
 
 
-@pytest.mark.parametrize("kind", ["executor", "guardian", "rank", "rank 0"])
+@pytest.mark.parametrize("kind", ["executor", "rank", "rank 0", "supervisor"])
 def test_what_leaves_others_at_work(job: Path, kind: str) -> None:
-    """The daemons of the executor that has died are gone within two seconds though the run goes on."""
-    it = Job(by_launcher(job, job.parent / "run"), job.parent / "run")
-    before, lookouts = set(it.daemons()), set(it.of("lookout"))
-    it.kill(kind)
-    until = time.monotonic() + 2.0
-    while len(before & set(it.daemons())) > 2:
-        assert time.monotonic() < until, "its daemons are still there"
-        time.sleep(0.01)
-    if kind in ("executor", "guardian"):
-        assert set(it.of("lookout")) == lookouts
-    status = it.process.wait(60)
-    none_left(it.mark)
-    assert status == (75 if kind == "rank 0" else 0)
+    """The daemons of the executor that has died are gone though the run goes on."""
+    with Job(by_launcher(job, job.parent / "run"), job.parent / "run") as it:
+        before, deadmen = set(it.daemons()), set(it.of("deadman"))
+        it.kill(kind)
+        while kind != "rank 0" and len(before & set(it.daemons())) > 2:
+            assert it.process.poll() is None, "the run is over, and its daemons were still there"
+            time.sleep(0.01)
+        if kind in ("executor", "supervisor"):
+            assert set(it.of("deadman")) == deadmen
+        status = it.process.wait(60)
+        none_left(it.mark)
+        assert status == (75 if kind == "rank 0" else 0)
 
 
 @pytest.mark.parametrize("kind", ["rank", "rank 0"])
 def test_a_rank_that_was_stopped_ends_with_mpirun(job: Path, kind: str) -> None:
-    """Its own threads cannot see to that; the guardian of mpirun does."""
-    it = Job(by_launcher(job, job.parent / "run"), job.parent / "run")
-    os.kill(it.of(kind)[0], signal.SIGSTOP)
-    it.kill("mpirun")
-    none_left(it.mark)
-    it.process.wait()
+    """Its own threads cannot see to that; the supervisor of mpirun does."""
+    with Job(by_launcher(job, job.parent / "run"), job.parent / "run") as it:
+        os.kill(it.of(kind)[0], signal.SIGSTOP)
+        it.kill("mpirun")
+        none_left(it.mark)
+        it.process.wait()

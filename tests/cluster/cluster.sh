@@ -25,7 +25,10 @@ inside-machine)
     ip link add switch type bridge
     ip addr add "$net.254/24" dev switch
     ip link set switch up
-    munged --key-file="$dir/munge/key" --socket="$dir/munge/socket" --pid-file="$dir/munge/pid" \
+    # where every program looks for munge, as on a cluster; nodes have the same /run
+    mount -t tmpfs -o mode=755 tmpfs /run
+    mkdir /run/munge
+    munged --key-file="$dir/munge/key" --socket=/run/munge/munge.socket.2 --pid-file="$dir/munge/pid" \
         --log-file="$dir/munge/log" --seed-file="$dir/munge/seed"
     slurmctld -f "$dir/slurm.conf"
     echo ready

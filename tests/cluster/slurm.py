@@ -7,10 +7,10 @@
          `- n3
 
 Each box is a set of namespaces (PID, network, mount, IPC, UTS): own host name, address, processes, /dev/shm
-and, the nodes, /tmp. All other folders are shared, as on a cluster; `Cluster.folder` is sure to be. Network
-and processes of the real machine are not touched, so several clusters can be up at once, and each ends by
-ending one process (cluster.sh says how). Needs root and Debian's slurm-wlm, munge, libpmix2, libpmix-dev
-(Slurm's pmix plugin opens the unversioned libpmix.so) and iproute2.
+and, the nodes, /tmp; the cluster has a /run of its own, with munge's socket. All other folders are shared, as on
+a cluster; `Cluster.folder` is sure to be. Network and processes of the real machine are not touched, so several
+clusters can be up at once, and each ends by ending one process (cluster.sh says how). Needs root and Debian's
+slurm-wlm, munge, libpmix2, libpmix-dev (Slurm's pmix plugin opens the unversioned libpmix.so) and iproute2.
 """
 
 import os
@@ -40,8 +40,8 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 # cred_expire is also how long a requeued job waits; 120 s unless set
-AuthInfo=socket={folder}/munge/socket,cred_expire=5
-MpiDefault=none
+AuthInfo=cred_expire=5
+MpiDefault={mpi_default}
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SwitchType=switch/none
@@ -89,11 +89,13 @@ def wait_until(what: str, holds: Callable[[], bool], timeout: float = 30.0) -> N
 class Cluster:
     """`up()`, then commands on its login machine, accidents to its nodes, and `down()`.
 
-    env:    the environment of every command; a test adds what it needs through `env=` of a call
-    folder: a folder that all nodes see
+    mpi_default: how srun starts MPI ranks unless it is told; most sites have pmix
+    env:         the environment of every command; a test adds what it needs through `env=` of a call
+    folder:      a folder that all nodes see
     """
 
-    def __init__(self, nodes: int = 3) -> None:
+    def __init__(self, nodes: int = 3, mpi_default: str = "pmix") -> None:
+        self._mpi_default = mpi_default
         self.nodes = [f"n{number}" for number in range(1, nodes + 1)]
         self.folder = FOLDERS / f"{PREFIX}{os.getpid()}-{secrets.token_hex(2)}"
         foreign = ("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "OMPI_", "PMIX_", "PMI_", "PRTE_")
@@ -231,7 +233,7 @@ class Cluster:
         return done
 
     def call(self, command: list[str]) -> subprocess.CompletedProcess[str]:
-        """How mpibatch asks Slurm (its `Call`), here on the login machine."""
+        """How mpibatch asks Slurm (its `Runner`), here on the login machine."""
         return self.run(command, check=False)
 
     def srun(
@@ -289,7 +291,7 @@ class Cluster:
         addresses = [(f"{NET}.254", "ctl"), *((f"{NET}.{node[1:]}", node) for node in self.nodes)]
         hosts = Path("/etc/hosts").read_text() + "".join(f"{address} {name}\n" for address, name in addresses)
         (self.folder / "hosts").write_text(hosts)
-        conf = SLURM_CONF.format(net=NET, folder=self.folder)
+        conf = SLURM_CONF.format(net=NET, folder=self.folder, mpi_default=self._mpi_default)
         for address, node in addresses[1:]:
             conf += f"NodeName={node} NodeAddr={address} CPUs=2 RealMemory=4000 Gres=gpu:2\n"
         conf += f"PartitionName=batch Nodes={','.join(self.nodes)} Default=YES MaxTime=INFINITE State=UP\n"

@@ -9,7 +9,7 @@ import pytest
 from tests.cluster.slurm import REPOSITORY, Cluster, wait_until
 from tests.cluster.work import Work, write
 
-pytestmark = pytest.mark.xdist_group("cluster")
+pytestmark = [pytest.mark.processes, pytest.mark.ci]
 
 
 @pytest.fixture
@@ -49,6 +49,33 @@ def test_gpu(cluster: Cluster, shared: Path, path: str, openmpi: str) -> None:
     assert {(attempt.host, attempt.gpu) for attempt in work.attempts()} == {
         ("n1", "0"), ("n1", "1"), ("n2", "0"), ("n2", "1")
     }  # fmt: skip
+
+
+def test_multi_gpu(cluster: Cluster, shared: Path, path: str) -> None:
+    """Two GPUs for the one executor of each node; options on the command line go before those of the script."""
+    work = write(shared / "a folder", total=20, seconds=0.1, gpus_per_process=2)
+    options = ("--ntasks-per-node=1", "--gpus-per-node=2", "--cpus-per-task=1")
+    script = str(REPOSITORY / "slurm" / "multi_gpu.sbatch")
+    job = cluster.sbatch(*options, script, "job.yaml", "run", cwd=work.folder, env={"PATH": path})
+    assert_completed(cluster, work, job, "run")
+    assert {(attempt.host, attempt.gpu) for attempt in work.attempts()} == {("n1", "0,1"), ("n2", "0,1")}
+
+
+@pytest.mark.ci
+def test_container(cluster: Cluster, shared: Path, path: str, openmpi: str) -> None:
+    """With an `apptainer` that notes the image and runs the command outside of it, each rank under srun."""
+    images = shared / "images.txt"
+    program = Path(path.split(":", maxsplit=1)[0]) / "apptainer"
+    program.write_text(f'#!/bin/sh\n[ "$1 $2" = "exec --nv" ] || exit 64\necho "$3" >>{images}\nshift 3\nexec "$@"\n')
+    program.chmod(0o755)
+    work = write(shared / "a folder", total=40)
+    job = submit(cluster, work, path, "container.sbatch", "run")
+    assert_completed(cluster, work, job, "run")
+    assert {(attempt.host, attempt.gpu) for attempt in work.attempts()} == {
+        ("n1", "0"), ("n1", "1"), ("n2", "0"), ("n2", "1")
+    }  # fmt: skip
+    (image,) = set(images.read_text().splitlines())
+    assert image.endswith("/images/mpibatch.sif")
 
 
 def test_array(cluster: Cluster, shared: Path, path: str) -> None:

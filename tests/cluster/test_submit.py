@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from mpibatch.cluster.slurm import allocation_end
 from mpibatch.launching.batch_script import Submission, render
-from mpibatch.launching.slurm import submit
-from mpibatch.placement.allocation import allocation_end
+from mpibatch.launching.slurm_job import submit
 from tests.cluster.slurm import Cluster, wait_until
 
-pytestmark = pytest.mark.xdist_group("cluster")
+pytestmark = [pytest.mark.processes, pytest.mark.ci]
 
 PROGRAM = """#!/bin/bash
 printf '%s\\n' "$@" >"$7/words"

@@ -14,7 +14,7 @@ from mpibatch.errors import ExitStatus
 from tests.cluster.slurm import REPOSITORY, Cluster, wait_until
 from tests.cluster.work import MPIBATCH, Work, submit, write
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("cluster")]  # each waits for Slurm, some for minutes
+pytestmark = [pytest.mark.processes, pytest.mark.ci]
 
 HOSTILE = "50%j $(touch pwned) `touch pwned` a'b\"c ; touch pwned #"
 
@@ -61,7 +61,38 @@ def test_the_status_of_a_run_that_is_given_up(cluster: Cluster, shared: Path) ->
     (work.folder / "score.py").write_text("def run(mini_batch): raise ValueError('no')\n")
     said = ask(cluster, work, "--wait")
     assert said.returncode == ExitStatus.ABORTED
+    assert "ValueError: no" in said.stdout, "the cause, and not only that it has failed"
+    (log,) = (work.folder / "runs" / "latest").resolve().glob("logs/slurm-*.txt")
+    assert f"job's log     {log}" in said.stdout
     assert_no_job(cluster)
+
+
+def test_the_log_of_a_job_that_fails_before_the_run_begins(cluster: Cluster, shared: Path) -> None:
+    said = ask(cluster, write(shared), "--wait", "--setup", "echo 'no such module' >&2; false")
+    assert said.returncode == ExitStatus.ERROR
+    assert "no such module" in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "variables"),
+    [
+        (["--memory", "500M"], {"SLURM_MEM_PER_CPU": "100", "SLURM_JOB_ID": "999", "SLURM_NTASKS": "7"}),
+        (["--option=--export=NONE"], {}),
+        (["--option=--gpus=4"], {}),
+        (["--option=--gpus-per-task=1"], {}),
+        (["--gpus", "2"], {}),
+    ],
+    ids=["called in another job", "export none", "gpus of the job", "gpus of a task", "gpus of a node"],
+)
+def test_what_shell_and_options_would_hand_to_mpirun(
+    cluster: Cluster, shared: Path, words: list[str], variables: dict[str, str]
+) -> None:
+    """Each ended mpirun before a rank was there, since the srun that it calls took it up."""
+    work = write(shared, process_count_per_node=2)
+    command = [*MPIBATCH, "submit", str(work.job), "--run-dir", str(work.run_dir), "--nodes", "2", "--wait", *words]
+    said = cluster.run(command, cwd=work.folder, env=variables, timeout=150, check=False)
+    assert said.returncode == ExitStatus.COMPLETE, said.stdout + said.stderr
+    assert work.output() == work.expected
 
 
 @pytest.mark.parametrize(
@@ -161,16 +192,27 @@ def test_a_cancelled_job_of_two_nodes_loses_only_what_ran(cluster: Cluster, shar
     assert work.repeated() <= 4
 
 
-def test_a_time_limit_that_is_too_short(cluster: Cluster, shared: Path) -> None:
+ENDS_SOON = '[ "$SLURM_RESTART_COUNT" ] || export SLURM_JOB_END_TIME=$(($(date +%s) + 22))'
+
+
+@pytest.mark.parametrize(
+    ("total", "options"),
+    [
+        (100, ["--time", "5", "--setup", ENDS_SOON]),
+        (260, ["--time", "1"]),  # Slurm's shortest, and its own word for it
+    ],
+    ids=["in the environment", "a minute"],
+)
+def test_a_time_limit_that_is_too_short(cluster: Cluster, shared: Path, total: int, options: list[str]) -> None:
     """The run stops before the limit, with 75, is requeued, and is complete after a second allocation."""
-    work = write(shared, total=260, seconds=0.4)
-    job = submit(cluster, work, "--nodes", "2", "--time", "1")
+    work = write(shared, total=total, seconds=0.4)
+    job = submit(cluster, work, "--nodes", "2", *options)
     wait_until("the first allocation to end", lambda: cluster.job_field(job, "Restarts") == "1", 90)
     first = work.summary()
     assert first["status"] == "stopped"
     assert work.repeated() < 0  # there is work left
     assert_completed(cluster, work, job, ranks=2)
-    assert work.repeated() == 0  # each time what ran was let end
+    assert work.repeated() == 0, work.logs()  # each time what ran was let end
 
 
 def test_ranks_that_srun_starts_drain_and_are_requeued(cluster: Cluster, shared: Path, srun_mpi: str) -> None:

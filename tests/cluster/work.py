@@ -99,6 +99,7 @@ def write(folder: Path, total: int = 12, seconds: float = 0.05, **config: object
         "parallel_run_config": {
             "entry_script": "score.py",
             "mini_batch_size": "${{ parameters.batch_size }}",
+            "process_count_per_node": 1,
             **config,
         },
     }

@@ -7,18 +7,8 @@ from pathlib import Path
 import pytest
 
 from mpibatch.config.load import load_job
-from mpibatch.config.schema import (
-    Device,
-    Input,
-    InputType,
-    Job,
-    ParallelRunConfig,
-    QuotedNewlines,
-    SideInput,
-    Size,
-    Stage,
-    Unit,
-)
+from mpibatch.config.schema import Device, Input, InputType, Job, QuotedNewlines, RunConfig, SideInput, Stage
+from mpibatch.config.values import Size, Unit
 
 Load = Callable[..., Job]
 
@@ -113,7 +103,7 @@ def test_every_key_arrives(folder: Path) -> None:
 
 
 def test_defaults_are_those_of_the_dataclass(load: Load, folder: Path) -> None:
-    expected = ParallelRunConfig(str(folder), "score.py", mini_batch_size=Size(10, Unit.ITEMS))
+    expected = RunConfig("score.py", str(folder), mini_batch_size=Size(10, Unit.ITEMS))
     assert load().config == expected
 
 

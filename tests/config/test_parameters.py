@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpibatch.config.parameters import References, Scalar, read_parameters
+from mpibatch.config.parameters import References, read_parameters
 from mpibatch.config.problems import Problems
+from mpibatch.config.values import Scalar
 
 PARAMETERS: dict[str, Scalar] = {"size": 10, "rate": 0.5, "fast": True, "name": "a b"}
 SIDES = {"model": "/m/model.bin", "staged": None}
@@ -55,7 +56,7 @@ def test_a_staged_side_input_stays_for_the_executor_and_only_in_arguments() -> N
             'the unknown side input "modle"; did you mean model? Valid: model, staged',
         ),
         ("${{ parameter.size }}", "did you mean parameters.size?"),
-        ("${{ steps.one.output }}", "pipelines are not built yet"),
+        ("${{ steps.one.output }}", "only a step of a pipeline can"),
         ("${{ }}", "does not exist"),
         ("${{ parameters.size }", "closed with }}"),
         ("${{ parameters.size }} ${{", "closed with }}"),

@@ -1,12 +1,15 @@
 """`mpibatch init` gives a job that works as it is and never writes over anything."""
 
+import json
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from mpibatch.config.load import load_job
 from mpibatch.config.template import write_template
@@ -17,6 +20,11 @@ def test_the_new_job_is_sound_and_its_script_runs(tmp_path: Path, monkeypatch: p
     files = write_template(tmp_path / "new", "word-count")
     assert all(file.is_file() for file in files)
     job = load_job(tmp_path / "new" / "job.yaml", ["batch_size=3"])
+    text = (tmp_path / "new" / "job.yaml").read_text()
+    first = text.splitlines()[0]
+    assert first == "# yaml-language-server: $schema=job.schema.json"
+    schema = json.loads((tmp_path / "new" / "job.schema.json").read_text())
+    Draft202012Validator(schema).validate(yaml.safe_load(text))
     assert job.name == "word-count"
     assert job.config.mini_batch_size is not None
     assert job.config.mini_batch_size.value == 3
@@ -26,7 +34,7 @@ def test_the_new_job_is_sound_and_its_script_runs(tmp_path: Path, monkeypatch: p
     assert script["run"]([str(tmp_path / "new" / "data" / "one.txt")]) == ["one.txt 5"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.from_regex(r"[a-z]([-a-z0-9]{1,30}[a-z0-9])", fullmatch=True) | st.sampled_from(["yes", "off", "null"]))
 def test_every_valid_name_gives_a_sound_job(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     """`name: off` would be false in YAML."""

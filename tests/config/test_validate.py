@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpibatch.config.load import from_json, job_from_data, to_json
-from mpibatch.config.validate import ConfigFields
+from mpibatch.config.load import job_from_data
+from mpibatch.config.schema import RunConfig
+from mpibatch.config.serialize import from_json, to_json
 from mpibatch.errors import JobFileError
 
 Problems = Callable[..., list[str]]
@@ -29,7 +31,10 @@ def test_all_problems_are_told_at_once(problems: Problems) -> None:
     text = "\n".join(found)
     assert len(found) == 8
     assert f"{CONFIG}.run_max_try is 0; it must be a whole number from 1 to 255" in text
-    assert f"{CONFIG}.mini_batch_sise is unknown; did you mean mini_batch_size? Valid here: source_dir" in text
+    assert (
+        f"{CONFIG}.mini_batch_sise is unknown; did you mean mini_batch_size? Valid here: entry_script, source_dir"
+        in text
+    )
     assert f'{CONFIG}.mini_batch_size is "5 bananas"; it must be a positive number of files' in text
     assert "did you mean score.py?" in text
     assert 'side_inputs.model is "nope.bin", but there is no' in text
@@ -116,10 +121,13 @@ def test_bad_names(problems: Problems, name: object) -> None:
         ({"parallel_run_config": 3}, "parallel_run_config is 3; it must be a mapping"),
         ({"inputs": {"a": {"type": "files"}}}, "inputs.a.path is missing"),
         ({"inputs": {"a": {"path": "x"}}}, "inputs.a.type is missing"),
-        ({"inputs": {"a": {"type": "tsv", "path": "x"}}}, "it must be files, csv, jsonl, parquet or hdf5"),
+        (
+            {"inputs": {"a": {"type": "tsv", "path": "x"}}},
+            "it must be files, tar, lines, csv, jsonl, parquet, arrow, orc, hdf5 or mltable",
+        ),
         ({"inputs": {"a b": {"type": "csv", "path": "x"}}}, 'inputs["a b"] is not a valid name'),
         ({"inputs": ["data"]}, "inputs is a list of 1; it must be a mapping"),
-        ({"steps": []}, "pipelines are not built yet"),
+        ({"steps": []}, "so it is a pipeline"),
         ({"nmae": 1}, "nmae is unknown; did you mean name? Valid here: name, parameters, inputs"),
         ({"run_max_try": 3}, "did you mean parallel_run_config.run_max_try?"),
         ({"arguments": "--fast"}, 'arguments is "--fast"; it must be a list'),
@@ -153,7 +161,7 @@ def test_paths_that_are_none(problems: Problems, path: object) -> None:
             {"has_header": True},
             "inputs.a.has_header does not belong to an input of type files: it is for csv",
         ),
-        ("parquet", {"column_types": {"a": "int"}}, "it is for csv or jsonl"),
+        ("hdf5", {"column_types": {"a": "int"}}, "it is for csv, jsonl, parquet, arrow or orc"),
         ("csv", {"datasets": ["x"]}, "it is for hdf5"),
         ("csv", {"delimiter": "ab"}, "a single ASCII character"),
         ("csv", {"delimiter": "\n"}, "a single ASCII character"),
@@ -230,9 +238,10 @@ def test_hostile_text_reaches_no_terminal(problems: Problems) -> None:
     assert len(text) < 5000
 
 
+SETTINGS = [field.name for field in fields(RunConfig)]
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.dates()
 REFERENCES = st.sampled_from(["${{ parameters.a }}", "${{ side_inputs.m }}", "${{", "auto", "files", "node", "a.csv"])
-KEYS = st.sampled_from([*ConfigFields.__annotations__, "path", "type", "stage", "delimiter", "a"]) | SCALARS
+KEYS = st.sampled_from([*SETTINGS, "path", "type", "stage", "delimiter", "a"]) | SCALARS
 TREES = st.recursive(
     SCALARS | REFERENCES,
     lambda tree: st.lists(tree, max_size=3) | st.dictionaries(KEYS, tree, max_size=4),
@@ -243,7 +252,7 @@ SECTIONS = ["name", "parameters", "inputs", "side_inputs", "arguments", "output"
 
 def problems_of(data: dict[Any, Any], folder: Path) -> list[str]:
     try:
-        job_from_data(data, str(folder / "job.yaml"))
+        job_from_data(data, folder)
     except JobFileError as error:
         return error.problems or ["an error without a problem \n"]
     return []
@@ -262,12 +271,12 @@ def test_any_data_gives_a_job_or_a_job_file_error(folder: Path, data: dict[Any, 
     found = problems_of(given, folder)
     assert all(problem.isprintable() for problem in found)
     if not found:
-        job = job_from_data(given, str(folder / "job.yaml"))
+        job = job_from_data(given, folder)
         assert from_json(to_json(job)) == job
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
-@given(st.dictionaries(st.sampled_from(list(ConfigFields.__annotations__)), TREES, max_size=4))
+@given(st.dictionaries(st.sampled_from(SETTINGS), TREES, max_size=4))
 def test_any_setting_gives_a_job_or_a_job_file_error(folder: Path, config: dict[str, Any]) -> None:
     inputs = {"a": {"type": "csv", "path": "x"}}
     data = {"name": "abc", "inputs": inputs, CONFIG: {"entry_script": "score.py", **config}}

@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from mpibatch.config.schema import Input, Size, Unit
+from mpibatch.config.schema import Input
+from mpibatch.config.values import Size, Unit
 from mpibatch.datasets import open_dataset
 from mpibatch.datasets.base import LoadError
-from mpibatch.types import Slice
+from mpibatch.types import Split
 
 Batches = Callable[..., list[Any]]
 
@@ -24,15 +25,15 @@ def elsewhere(function: Callable[[Any], Any], things: Iterable[Any]) -> Iterator
 
 def run(
     spec: Input, size: int | None = None, unit: Unit = Unit.BYTES, keys: tuple[str, ...] = ()
-) -> list[tuple[Slice, Any]]:
+) -> list[tuple[Split, Any]]:
     """Each slice with what an executor loads, or with the LoadError that it gets."""
     wanted = Size(size, unit) if size else None
     planner = open_dataset(spec, wanted, keys)
-    slices = list(planner.plan(elsewhere))
+    splits = list(planner.plan(elsewhere))
     executor = open_dataset(spec, wanted, keys)
-    executor.thaw(planner.freeze())
-    results: list[tuple[Slice, Any]] = []
-    for piece in slices:
+    executor.load_state(planner.dump_state())
+    results: list[tuple[Split, Any]] = []
+    for piece in splits:
         try:
             loaded = executor.load(piece.payload)
         except LoadError as error:
@@ -58,5 +59,5 @@ def batches() -> Batches:
 
 
 @pytest.fixture
-def outcomes() -> Callable[..., list[tuple[Slice, Any]]]:
+def outcomes() -> Callable[..., list[tuple[Split, Any]]]:
     return run

@@ -14,9 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from mpibatch.config.schema import Input, InputType, QuotedNewlines, Size, Unit
-from mpibatch.datasets import cuts, lines, open_dataset
-from mpibatch.datasets.base import LoadError, WrongCut
+from mpibatch.config.schema import Input, InputType, QuotedNewlines
+from mpibatch.config.values import Size, Unit
+from mpibatch.datasets import open_dataset, row_boundaries, text_slices, text_table
+from mpibatch.datasets.base import CutInsideQuotes, LoadError
+from mpibatch.datasets.quoting import Delimiters
 from mpibatch.errors import InputError
 
 Batches = Callable[..., list[Any]]
@@ -46,7 +48,7 @@ rows = st.lists(st.tuples(st.integers(-5, 10**6), st.floats(allow_nan=False), ce
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le"]),
     segment=st.sampled_from([128, 200, 1 << 25]),
 )
-def test_slices_are_the_whole(
+def test_splits_are_the_whole(
     *,
     tmp_path: Path,
     batches: Batches,
@@ -60,7 +62,7 @@ def test_slices_are_the_whole(
     segment: int,
 ) -> None:
     """Any mini-batch size, quoted newlines, both line ends, no final one, marks, wide characters."""
-    monkeypatch.setattr(lines, "SEGMENT", segment)
+    monkeypatch.setattr(text_slices, "SEGMENT", segment)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator=end, quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(["number", "real\nnumber", "text"])
@@ -85,27 +87,33 @@ def test_slices_are_the_whole(
 @pytest.mark.parametrize("newlines", [QuotedNewlines.FALSE, QuotedNewlines.AUTO])
 def test_one_row_mini_batches(tmp_path: Path, batches: Batches, newlines: QuotedNewlines) -> None:
     """Cut by looking around the boundaries, and cut by scanning."""
-    path = file_of(tmp_path, b"a,b\n" + b"".join(b"%d,x%d\r\n" % (at, at) for at in range(3000)))
+    path = file_of(tmp_path, b"a,b\n" + b"".join(b"%d,x%d\r\n" % (at, at) for at in range(1000)))
     parts = batches(spec_of(path, quoted_newlines=newlines), 1)
-    assert [part["a"].tolist() for part in parts] == [[at] for at in range(3000)]
+    assert [part["a"].tolist() for part in parts] == [[at] for at in range(1000)]
     parts = batches(spec_of(path, quoted_newlines=newlines), 1000)
-    assert sum(map(len, parts)) == 3000
+    assert sum(map(len, parts)) == 1000
     assert parts[0].memory_usage().sum() >= 1000
 
 
 def test_segments_agree_with_one_scan(tmp_path: Path) -> None:
     """Scanning in segments, each for both cases, finds only true row ends and the last byte."""
-    marks = cuts.Marks()
+    delimiters = Delimiters()
     data = b'a,"x\n""\ny"\n\nb,"\n\n\n\n\n"\n"","""\n"\nq,r\n' * 3
-    true_ends = set(cuts.row_ends(data, marks))
+    true_ends = set(row_boundaries.row_ends(data, delimiters))
     for segment in range(1, len(data) + 1):
         for step in (1, 7, 30):
             file = io.BytesIO(data)
             scans = [
-                cuts.scan_segment(file, at, min(at + segment, len(data)), step, marks, begins=at == 0)
+                row_boundaries.scan_segment(file, at, min(at + segment, len(data)), step, delimiters, begins=at == 0)
                 for at in range(0, len(data), segment)
             ]
-            ends = [end for end, _ in cuts.join_segments(scans, 0, len(data))]
+
+            def again(number: int, file: io.BytesIO = file, step: int = step, segment: int = segment) -> Any:
+                at = number * segment
+                last = min(at + segment, len(data))
+                return row_boundaries.scan_segment(file, at, last, step, delimiters, begins=False, inside=True)
+
+            ends = [end for end, _ in row_boundaries.join_segments(scans, 0, len(data), again)]
             assert ends[-1] == len(data)
             assert ends == sorted(set(ends))
             # Empty lines after a row may fall to the next segment.
@@ -115,30 +123,30 @@ def test_segments_agree_with_one_scan(tmp_path: Path) -> None:
 def test_whole_rows() -> None:
     """A sample ends with a row, wherever it was cut off; wide characters too."""
     data = b'a,"x\n""\ny"\nb,"\n"\n"q\n'
-    for marks, text in (
-        (cuts.Marks(), data),
-        (cuts.Marks(b"\n\0", b"\r\0", b'"\0'), data.decode().encode("utf-16-le")),
+    for delimiters, text in (
+        (Delimiters(), data),
+        (Delimiters(b"\n\0", b"\n\0", b"\r\0", b'"\0', b",\0"), data.decode().encode("utf-16-le")),
     ):
-        ends = cuts.row_ends(text, marks)[:-1]
+        ends = row_boundaries.row_ends(text, delimiters)[:-1]
         for length in range(len(text)):
-            kept = len(cuts.whole_rows(text[:length], marks))
+            kept = len(row_boundaries.whole_rows(text[:length], delimiters))
             assert kept == max((end for end in ends if end <= length), default=length)
 
 
-def test_wrong_cut_is_noticed(tmp_path: Path, outcomes: Any) -> None:
+def test_a_cut_inside_quotes_is_noticed(tmp_path: Path, outcomes: Any) -> None:
     """With quoted_newlines false a cut inside a quoted field is an error that stops the run, for any size."""
     path = file_of(tmp_path, b'a,b\n1,"x\ny\nz"\n2,w\n' * 3)
     data = path.read_bytes()
     for step in range(1, len(data)):
         results = outcomes(spec_of(path, quoted_newlines=QuotedNewlines.FALSE), step)
-        cut_right = all(not isinstance(value, WrongCut) for _, value in results)
+        cut_right = all(not isinstance(value, CutInsideQuotes) for _, value in results)
         ends = [int.from_bytes(piece.payload[8:16], "little") for piece, _ in results]
         assert cut_right == all(data[:end].count(b'"') % 2 == 0 for end in ends)
         for _, value in results:
-            assert not isinstance(value, WrongCut) or "quoted_newlines: true" in str(value)
+            assert not isinstance(value, CutInsideQuotes) or "quoted_newlines: true" in str(value)
 
 
-def test_types_are_settled_for_all(tmp_path: Path, batches: Batches) -> None:
+def test_types_are_the_same_for_all(tmp_path: Path, batches: Batches) -> None:
     """Slices that happen to hold only integers, only nulls, or no null at all have the types of the whole."""
     path = file_of(
         tmp_path,
@@ -157,8 +165,8 @@ def test_types_are_settled_for_all(tmp_path: Path, batches: Batches) -> None:
 
 def test_types_of_a_sample_do_not_give_way(tmp_path: Path, outcomes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What no sample showed fails in its mini-batch only, and says how to declare the column."""
-    monkeypatch.setattr(lines, "SAMPLE_ALL", 100)
-    monkeypatch.setattr(lines, "SAMPLES", 2)
+    monkeypatch.setattr(text_table, "SAMPLE_ALL", 100)
+    monkeypatch.setattr(text_table, "SAMPLES", 2)
     rows = [b"%d,%d\n" % (at, at) for at in range(100)]
     rows[51], rows[53] = b"x,51\n", b",53\n"
     path = file_of(tmp_path, b"a,b\n" + b"".join(rows))
@@ -248,21 +256,24 @@ def test_missing_file(tmp_path: Path, outcomes: Any) -> None:
 def test_truncated_after_plan(tmp_path: Path) -> None:
     path = file_of(tmp_path, b"a\n" + b"1\n" * 100)
     data = open_dataset(spec_of(path), Size(50, Unit.BYTES))
-    slices = list(data.plan(map))
+    splits = list(data.plan(map))
     file_of(tmp_path, b"a\n" + b"1\n" * 40)
     with pytest.raises(LoadError, match="changed since the plan"):
-        data.load(slices[-1].payload)
+        data.load(splits[-1].payload)
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_compressed(tmp_path: Path, batches: Batches, caplog: pytest.LogCaptureFixture, suffix: str) -> None:
+def test_compressed(tmp_path: Path, batches: Batches, suffix: str) -> None:
     """One mini-batch a file, with a warning."""
     data = b'a,b\n1,"x\ny"\n2,z\n'
     packed = gzip.compress(data) if suffix == ".gz" else pa.compress(data, "zstd", asbytes=True)
     path = file_of(tmp_path, packed, f"data.csv{suffix}")
     (frame,) = batches(spec_of(path), 1)
     assert frame.to_dict("list") == {"a": [1, 2], "b": ["x\ny", "z"]}
-    assert "cannot be split" in caplog.text
+    data_set = open_dataset(spec_of(path), None)
+    list(data_set.plan(map))
+    (warning,) = data_set.warnings
+    assert "1 of 1 files cannot be split" in warning
     file_of(tmp_path, packed[:-3], f"data.csv{suffix}")
     with pytest.raises(LoadError, match="bytes 0 to"):
         batches(spec_of(path), 1)
@@ -274,14 +285,18 @@ def test_failed_rows_are_named_by_their_bytes(tmp_path: Path) -> None:
     path = file_of(tmp_path, content)
     data = open_dataset(spec_of(path), None)
     (piece,) = data.plan(map)
-    (item,) = data.describe(piece.payload, [1], 3)
+    (item,) = data.locate_items(piece.payload, [1], 3)
     assert item.item == str(path)
     assert item.bytes is not None
     assert content[slice(*item.bytes)] == b'2,"y\ny"\n'
-    (item,) = data.describe(piece.payload, None, 3)
+    (item,) = data.failed_items(piece.payload, [1], 3)  # reads nothing
+    assert (item.bytes, item.count) == ((4, len(content)), 1)
+    (item,) = data.locate_items(piece.payload, [1], 7)  # the file has other rows now
+    assert (item.bytes, item.count) == ((4, len(content)), 1)
+    (item,) = data.failed_items(piece.payload, None, 3)
     assert (item.bytes, item.count) == ((4, len(content)), 3)
-    assert data.count(piece.payload) == 3
-    assert data.load(piece.payload).part(1, 3).value["a"].tolist() == [2, 3]
+    assert data.count_items(piece.payload) == 3
+    assert data.load(piece.payload).slice(1, 3).value["a"].tolist() == [2, 3]
 
 
 @pytest.mark.parametrize(
@@ -301,4 +316,4 @@ def test_bad_options(tmp_path: Path, batches: Batches, options: dict[str, Any], 
     with pytest.raises(InputError, match=message):
         batches(spec_of(path, **options))
     with pytest.raises(InputError, match="bytes"):
-        open_dataset(spec_of(path), Size(5, Unit.ROWS))
+        open_dataset(spec_of(path), Size(5, Unit.ITEMS))

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpibatch.config.schema import Input, InputType, Size, Unit
+from mpibatch.config.schema import Input, InputType
+from mpibatch.config.values import Size, Unit
 from mpibatch.datasets import open_dataset
 from mpibatch.datasets.base import Dataset
+from mpibatch.datasets.paths import normalized
 from mpibatch.errors import InputError
 
 
@@ -22,10 +24,10 @@ def dataset(*paths: Path | str, count: int = 10, manifest: Path | None = None) -
 
 def found(*paths: Path | str, manifest: Path | None = None) -> list[str]:
     """All files of an input, planned by one dataset object and loaded by another, as executors do."""
-    slices = list(dataset(*paths, manifest=manifest).plan(map))
+    splits = list(dataset(*paths, manifest=manifest).plan(map))
     loader = dataset(*paths, manifest=manifest)
-    loaded = [loader.load(slice.payload) for slice in slices]
-    assert [slice.items for slice in slices] == [batch.items for batch in loaded]
+    loaded = [loader.load(split.payload) for split in splits]
+    assert [split.items for split in splits] == [batch.items for batch in loaded]
     return [path for batch in loaded for path in batch.value]
 
 
@@ -91,7 +93,9 @@ def test_odd_names_come_through(tmp_path: Path) -> None:
     assert len(found(tmp_path)) == len(names)
 
 
-@given(st.sets(st.binary(min_size=1, max_size=6).filter(lambda name: not set(name) & {0, 47}), min_size=1))
+@given(
+    st.sets(st.binary(min_size=1, max_size=6).filter(lambda name: name != b"." and not set(name) & {0, 47}), min_size=1)
+)
 def test_manifest_of_any_names(tmp_path_factory: pytest.TempPathFactory, names: set[bytes]) -> None:
     """A NUL-separated manifest holds any name there can be, in its own order."""
     manifest = tmp_path_factory.mktemp("manifest") / "paths.nul"
@@ -109,6 +113,29 @@ def test_manifest_lines(tmp_path: Path) -> None:
     assert found(manifest=manifest) == expected
     manifest.write_bytes(b"a\nb\0c\0")
     assert found(manifest=manifest) == [f"{folder}/a\nb", f"{folder}/c"]
+
+
+@given(st.lists(st.text("/.a", min_size=1, max_size=7), min_size=1))
+def test_manifest_paths_are_normalized(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
+    """Whatever slashes and dots they hold, though most are taken as they are written."""
+    manifest = tmp_path_factory.mktemp("manifest") / "paths.txt"
+    manifest.write_text("".join(f"{name}\n" for name in names))
+    assert found(manifest=manifest) == [
+        normalized(f"{manifest.parent}/{name}" if name[0] != "/" else name) for name in names
+    ]
+
+
+def test_slashes_that_mean_nothing(tmp_path: Path) -> None:
+    """`//` and `.` in a manifest, in a path and in a pattern with keys: the very files, never those of another root."""
+    make(tmp_path, "u1/a.txt", "u2/a.txt")
+    manifest = tmp_path / "paths.txt"
+    manifest.write_text(f"{tmp_path}//u1/a.txt\n./u2/./a.txt\n.\n/{tmp_path}/u1//a.txt\n")
+    expected = [f"{tmp_path}/u1/a.txt", f"{tmp_path}/u2/a.txt", str(tmp_path), f"{tmp_path}/u1/a.txt"]
+    assert found(manifest=manifest) == expected
+    spec = Input("given", InputType.FILES, (f"/{tmp_path}/{{user}}/*.txt",))
+    dataset = open_dataset(spec, None, ("user",))
+    payloads = [split.payload for split in dataset.plan(map)]
+    assert [dataset.load(payload).value for payload in payloads] == [expected[:1], expected[1:2]]
 
 
 @pytest.mark.parametrize("pattern", ["missing", "missing/*.png", "empty", "empty/*", "deep/no/where/**"])
@@ -150,12 +177,12 @@ def test_mini_batches_and_their_parts(tmp_path: Path) -> None:
     """The default is ten files; the last may be short; parts and failed items name the right files."""
     paths = make(tmp_path, *(f"{number:02}" for number in range(23)))
     data = open_dataset(Input("x", InputType.FILES, (str(tmp_path),)), None)
-    slices = list(data.plan(map))
-    assert [slice.items for slice in slices] == [10, 10, 3]
-    assert data.load(slices[1].payload).part(3, 5).value == paths[13:15]
-    assert [item.item for item in data.describe(slices[2].payload, [0, 2], 3)] == [paths[20], paths[22]]
-    assert [item.item for item in data.describe(slices[2].payload, None, 3)] == paths[20:]
-    assert data.count(slices[2].payload) == 3
+    splits = list(data.plan(map))
+    assert [split.items for split in splits] == [10, 10, 3]
+    assert data.load(splits[1].payload).slice(3, 5).value == paths[13:15]
+    assert [item.item for item in data.failed_items(splits[2].payload, [0, 2], 3)] == [paths[20], paths[22]]
+    assert [item.item for item in data.failed_items(splits[2].payload, None, 3)] == paths[20:]
+    assert data.count_items(splits[2].payload) == 3
 
 
 def test_unlistable_folder(tmp_path: Path) -> None:
@@ -163,7 +190,7 @@ def test_unlistable_folder(tmp_path: Path) -> None:
     from mpibatch.datasets import paths
 
     with pytest.raises(InputError, match="cannot be listed"):
-        list(paths._walk(Input("x", InputType.FILES), os.fsencode(tmp_path / "gone"), paths._Everything()))
+        list(paths._walk(Input("x", InputType.FILES), os.fsencode(tmp_path / "gone"), paths._AllFiles()))
 
 
 def test_imports_stay_light() -> None:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpibatch.config.schema import Input, InputType, Size, Unit
+from mpibatch.config.schema import ByteStrings, Input, InputType
+from mpibatch.config.values import Size, Unit
 from mpibatch.datasets import open_dataset
 from mpibatch.datasets.base import LoadError
 from mpibatch.errors import InputError
@@ -43,7 +44,7 @@ def write(path: Path, rows: int, chunk: int | None = None) -> dict[str, Any]:
     chunk=st.one_of(st.none(), st.integers(1, 50)),
     size=st.one_of(st.none(), st.integers(1, 60)),
 )
-def test_slices_are_the_whole(tmp_path: Path, batches: Batches, rows: int, chunk: int | None, size: int | None) -> None:
+def test_splits_are_the_whole(tmp_path: Path, batches: Batches, rows: int, chunk: int | None, size: int | None) -> None:
     """Any sizes of rows, chunks and mini-batches; nested groups, strings, datasets without chunks."""
     path = tmp_path / "data.h5"
     chunk = min(chunk, rows) if chunk else None
@@ -113,8 +114,34 @@ def test_failed_rows(tmp_path: Path) -> None:
     write(tmp_path / "1.h5", 40, chunk=10)
     data = open_dataset(spec_of(tmp_path), None)
     piece = list(data.plan(map))[2]
-    (item,) = data.describe(piece.payload, [4], 10)
+    (item,) = data.failed_items(piece.payload, [4], 10)
     assert (item.item, item.rows) == (str(tmp_path / "1.h5"), (24, 25))
-    part = data.load(piece.payload).part(4, 6)
+    part = data.load(piece.payload).slice(4, 6)
     assert part.items == 2
     assert part.value["run/labels"].tolist() == [24, 25]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (ByteStrings.TEXT, ["caf\udce9", "t\u20ac"]),
+        (ByteStrings.LATIN_1, ["caf\xe9", "t\xe2\x82\xac"]),
+        (ByteStrings.BYTES, [b"caf\xe9", "t\u20ac".encode()]),
+    ],
+)
+@pytest.mark.parametrize("fixed", [True, False])
+def test_byte_strings(tmp_path: Path, batches: Batches, wanted: ByteStrings, expected: list[Any], fixed: bool) -> None:
+    """Strings that are no UTF-8 lose nothing, whatever the option; of fixed and of variable length."""
+    data = [b"caf\xe9", "t\u20ac".encode()]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("s", data=np.array(data) if fixed else data, dtype=None if fixed else h5py.string_dtype())
+    (part,) = batches(Input("f", InputType.HDF5, (str(tmp_path / "a.h5"),), byte_strings=wanted))
+    assert part["s"].tolist() == expected
+
+
+def test_files_without_rows_are_named(tmp_path: Path, batches: Batches) -> None:
+    write(tmp_path / "1.h5", 0)
+    write(tmp_path / "2.h5", 1)
+    data = open_dataset(spec_of(tmp_path), None)
+    assert len(list(data.plan(map))) == 1
+    assert "1.h5" in data.warnings[0]

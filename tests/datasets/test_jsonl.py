@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpibatch.config.schema import Input, InputType
-from mpibatch.datasets import lines
+from mpibatch.datasets import text_table
 from mpibatch.datasets.base import LoadError
 
 Batches = Callable[..., list[Any]]
@@ -33,7 +33,7 @@ texts = st.text(st.sampled_from('ab"\n\r\u2028 \u20ac\U0001f600\\'), max_size=5)
     mark=st.booleans(),
     ascii=st.booleans(),
 )
-def test_slices_are_the_whole(
+def test_splits_are_the_whole(
     *,
     tmp_path: Path,
     batches: Batches,
@@ -71,8 +71,8 @@ def test_optional_fields(tmp_path: Path, batches: Batches) -> None:
 
 def test_bad_rows_fail_alone(tmp_path: Path, outcomes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """No JSON, another type, a field that no sample had: the mini-batch fails with bytes and reason."""
-    monkeypatch.setattr(lines, "SAMPLE_ALL", 50)
-    monkeypatch.setattr(lines, "SAMPLES", 1)
+    monkeypatch.setattr(text_table, "SAMPLE_ALL", 50)
+    monkeypatch.setattr(text_table, "SAMPLES", 1)
     good = '{"a": 1}'
     rows = [good, "{oops", good, '{"a": "x"}', '{"a": 1, "new": 2}', '{"a": 1', good]
     path = tmp_path / "data.jsonl"

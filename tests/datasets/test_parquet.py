@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from mpibatch.config.schema import Input, InputType, Size, Unit
-from mpibatch.datasets import open_dataset, parquet
+from mpibatch.config.schema import Input, InputType
+from mpibatch.config.values import Size, Unit
+from mpibatch.datasets import grouped_file, grouped_table, open_dataset
 from mpibatch.datasets.base import LoadError
 from mpibatch.errors import InputError
 
@@ -56,7 +57,7 @@ def frame_of(rows: int) -> pd.DataFrame:
     ),
     keep=st.sampled_from([0, 1 << 20]),
 )
-def test_slices_are_the_whole(
+def test_splits_are_the_whole(
     *,
     tmp_path: Path,
     batches: Batches,
@@ -67,8 +68,8 @@ def test_slices_are_the_whole(
     keep: int,
 ) -> None:
     """Any sizes of rows, groups and mini-batches, decoded whole or read on; values and types of the whole."""
-    monkeypatch.setattr(parquet, "KEEP", keep)
-    monkeypatch.setattr(parquet, "_BATCH", 4)
+    monkeypatch.setattr(grouped_file, "CACHE_BYTES", keep)
+    monkeypatch.setattr(grouped_file, "_BATCH", 4)
     table = pa.Table.from_pandas(frame_of(rows))
     path = tmp_path / "data.parquet"
     pq.write_table(table, path, row_group_size=group)
@@ -76,6 +77,8 @@ def test_slices_are_the_whole(
     position = table.schema.get_field_index("kind")
     plain = table.set_column(position, "kind", table["kind"].cast(pa.string()))
     expected = plain.to_pandas(ignore_metadata=True, date_as_object=False)
+    for column in ("gaps", "flaggaps"):  # pandas' metadata has it
+        expected[column] = frame_of(rows)[column]
     assert_frame_equal(pd.concat(parts, ignore_index=True), expected)
     assert all(part.dtypes.equals(parts[0].dtypes) for part in parts)
     if size and size[1] is Unit.ROWS:
@@ -87,9 +90,9 @@ def test_slices_are_the_whole(
 def test_sizes_in_bytes(tmp_path: Path) -> None:
     """Small groups are joined up to the size, large ones cut into equal pieces, pieces stay together."""
     groups = [(10, 100)] * 5 + [(100, 1000), (0, 0), (7, 70)]
-    cuts = list(parquet._cuts(groups, Size(250, Unit.BYTES)))
+    cuts = list(grouped_table._cuts(groups, Size(250, Unit.BYTES)))
     assert cuts == [(0, 20), (20, 40), (40, 50), (50, 75), (75, 100), (100, 125), (125, 150), (150, 157)]
-    assert list(parquet._cuts([(3, 1000)], Size(1, Unit.BYTES))) == [(0, 1), (1, 2), (2, 3)]
+    assert list(grouped_table._cuts([(3, 1000)], Size(1, Unit.BYTES))) == [(0, 1), (1, 2), (2, 3)]
 
 
 def test_a_group_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,8 +107,8 @@ def test_a_group_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", read_row_group)
     data = open_dataset(spec_of(path), Size(10, Unit.ROWS))
-    slices = list(data.plan(map))
-    assert [data.load(piece.payload).value["a"][0] for piece in slices] == list(range(0, 100, 10))
+    splits = list(data.plan(map))
+    assert [data.load(piece.payload).value["a"][0] for piece in splits] == list(range(0, 100, 10))
     assert decoded == [0, 1]
 
 
@@ -166,9 +169,9 @@ def test_failed_rows(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": range(100)}), path, row_group_size=50)
     data = open_dataset(spec_of(path), None)
     second = list(itertools.islice(data.plan(map), 2))[1]
-    items = data.describe(second.payload, [3, 4, 9], 50)
+    items = data.failed_items(second.payload, [3, 4, 9], 50)
     assert [(item.rows, item.count) for item in items] == [((53, 55), 2), ((59, 60), 1)]
-    (item,) = data.describe(second.payload, None, 50)
+    (item,) = data.failed_items(second.payload, None, 50)
     assert (item.item, item.rows, item.count) == (str(path), (50, 100), 50)
-    assert data.count(second.payload) == 50
-    assert data.load(second.payload).part(2, 4).value["a"].tolist() == [52, 53]
+    assert data.count_items(second.payload) == 50
+    assert data.load(second.payload).slice(2, 4).value["a"].tolist() == [52, 53]

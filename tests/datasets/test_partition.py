@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpibatch.config.schema import Input, InputType
-from mpibatch.datasets import lines, open_dataset
+from mpibatch.datasets import open_dataset, text_slices
 from mpibatch.datasets.base import LoadError
 from mpibatch.errors import InputError
 
@@ -60,6 +60,19 @@ def test_keys_in_file_names(tmp_path: Path, outcomes: Outcomes) -> None:
     }
 
 
+def test_a_key_of_several_folders(tmp_path: Path, outcomes: Outcomes) -> None:
+    """Dates are often written as folders; neither fewer nor more of them match."""
+    make(tmp_path, "ann/2024/11/05/1.wav", "ann/2024/11/05/2.wav", "bob/2024/12/01/3.wav", "bob/2024/12/4.wav")
+    make(tmp_path, "bob/2024/12/01/02/5.wav", "bob/2024/12/.01/6.wav")
+    assert files(tmp_path, "{user}/{day:3}/*.wav", ("day",), outcomes) == {
+        '{"day": "2024/11/05"}': ["ann/2024/11/05/1.wav", "ann/2024/11/05/2.wav"],
+        '{"day": "2024/12/01"}': ["bob/2024/12/01/3.wav"],
+    }
+    assert files(tmp_path, "{user}/{day:2}/{rest}.wav", ("day", "rest"), outcomes) == {
+        '{"day": "2024/12", "rest": "4"}': ["bob/2024/12/4.wav"],
+    }
+
+
 def test_files_that_cannot_be_partitioned(tmp_path: Path) -> None:
     make(tmp_path, "a/1.x", "list.txt")
     for spec, message in [
@@ -78,7 +91,7 @@ rows = st.lists(
 
 
 @pytest.mark.parametrize("kind", [InputType.CSV, InputType.JSONL, InputType.PARQUET])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=rows, block=st.integers(5, 200))
 def test_tables(
     *,
@@ -90,7 +103,7 @@ def test_tables(
     block: int,
 ) -> None:
     """Every row in the mini-batch of its key and in no other, in order, with the types of the whole."""
-    monkeypatch.setattr(lines, "DEFAULT_SIZE", block)
+    monkeypatch.setattr(text_slices, "DEFAULT_SIZE", block)
     frame = pd.DataFrame(rows, columns=["name", "level", "value"])
     table = pa.table(
         {"name": frame["name"].tolist(), "level": [row[1] for row in rows], "value": frame["value"].tolist()}
@@ -122,7 +135,7 @@ def test_blocks_that_cannot_be_read_fail_alone(
     tmp_path: Path, outcomes: Outcomes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their rows have no key; those of the other blocks are all there."""
-    monkeypatch.setattr(lines, "DEFAULT_SIZE", 1)
+    monkeypatch.setattr(text_slices, "DEFAULT_SIZE", 1)
     path = tmp_path / "data.csv"
     path.write_text("k,v\na,1\nb,2,3\na,4\n")
     results = outcomes(Input("t", InputType.CSV, (str(path),)), None, keys=("k",))
@@ -148,7 +161,7 @@ def test_failed_rows_of_a_group(tmp_path: Path) -> None:
     data = open_dataset(Input("t", InputType.CSV, (str(tmp_path),)), None, ("k",))
     first = next(iter(list(data.plan(map))))
     assert first.items == 4
-    named = {Path(item.item).name: item.count for item in data.describe(first.payload, None, 4)}
+    named = {Path(item.item).name: item.count for item in data.failed_items(first.payload, None, 4)}
     assert named == {"a.csv": 2, "b.csv": 2}
-    assert [Path(item.item).name for item in data.describe(first.payload, [3], 4)] == ["b.csv"]
-    assert data.count(first.payload) == 4
+    assert [Path(item.item).name for item in data.failed_items(first.payload, [3], 4)] == ["b.csv"]
+    assert data.count_items(first.payload) == 4

@@ -6,6 +6,8 @@ import pytest
 
 from tests.conftest import Job
 
+pytestmark = pytest.mark.processes
+
 TIMEOUT = 1.0
 
 # of 200 mini-batches of two files: what the script does at them
@@ -102,6 +104,7 @@ def run(mini_batch):
 """
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("by_mpirun", [False, True], ids=["plainly", "mpirun"])
 def test_as_many_failed_items_as_are_tolerated(by_mpirun: bool, job: Job) -> None:
     job.write(FAILING, [*(f"bad{n:02}" for n in range(10)), *(f"good{n}" for n in range(90))], error_threshold=10)
@@ -112,6 +115,7 @@ def test_as_many_failed_items_as_are_tolerated(by_mpirun: bool, job: Job) -> Non
     assert done.summary["status"] == "completed"
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("by_mpirun", [False, True], ids=["plainly", "mpirun"])
 def test_one_failed_item_too_many(by_mpirun: bool, job: Job) -> None:
     """Promptly: the rest, which would take minutes, is not waited for. The first traceback is on the console."""
@@ -119,13 +123,14 @@ def test_one_failed_item_too_many(by_mpirun: bool, job: Job) -> None:
     job.write(slow, [*(f"bad{n:02}" for n in range(11)), *(f"good{n}" for n in range(90))], error_threshold=10)
     done = job.run(by_mpirun=by_mpirun)
     assert done.status == 3, done.said()
-    assert done.seconds < 30
+    assert len([event for event in done.events if event["cause"] == "succeeded"]) < 45
     assert done.summary["status"] == "aborted"
     assert "11 items failed, more than error_threshold: 10" in done.summary["reason"]
     assert "Traceback" in done.stdout + done.stderr
     assert "ValueError: no good: bad0" in done.stdout + done.stderr
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_poison_file_among_a_hundred(ranks: int, job: Job) -> None:
     script = """
@@ -143,6 +148,7 @@ def test_a_poison_file_among_a_hundred(ranks: int, job: Job) -> None:
     assert "SIGSEGV" in line["error"]
 
 
+@pytest.mark.ci
 def test_columns_that_fit_no_others_count_against_the_threshold(job: Job) -> None:
     """Found out by assembly, after every attempt has succeeded."""
     script = "def run(mini_batch): return [{'odd' if '3' in names(mini_batch)[0] else 'even': 1}]"
@@ -156,6 +162,7 @@ def test_columns_that_fit_no_others_count_against_the_threshold(job: Job) -> Non
     assert (done.run_dir / "outputs" / "rows.csv").read_text() == "even\n1\n1\n1\n1\n"
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_init_that_fails_everywhere(ranks: int, job: Job) -> None:
     job.write("def init(): raise OSError('no model here')\ndef run(m): return m", 5)
@@ -166,6 +173,7 @@ def test_init_that_fails_everywhere(ranks: int, job: Job) -> None:
     assert done.summary["mini_batches"]["remaining"] == 5
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 def test_more_ranks_than_mini_batches(ranks: int, job: Job) -> None:
     job.write("def run(mini_batch): return names(mini_batch)", 1)

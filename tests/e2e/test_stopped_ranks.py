@@ -7,9 +7,13 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.disturb import processes
 from tests.conftest import Job, wait_for
 from tests.e2e.test_signals import EXPECTED, FILES, SLOW
+
+pytestmark = pytest.mark.processes
 
 LAST_WORDS = """
 def shutdown():
@@ -19,7 +23,7 @@ def shutdown():
 """
 LONG_ASSEMBLY = """
 import time
-from mpibatch.cli import main
+from mpibatch.cli.main import main
 from mpibatch.runs.assembly import Assembly
 
 def long(self, finish=Assembly.finish):
@@ -49,7 +53,8 @@ def test_one_that_is_stopped_in_mid_run_is_given_up(job: Job) -> None:
     assert "has been silent for 6 s" in done.stdout
 
 
-def test_one_that_is_stopped_after_its_goodbye_is_not_waited_for(either_mpi: Job) -> None:
+@pytest.mark.ci
+def test_one_that_is_stopped_after_its_exit_report_is_not_waited_for(either_mpi: Job) -> None:
     """Under the user's own mpirun, which would wait for it for ever."""
     either_mpi.write(SLOW + LAST_WORDS, FILES)
 
@@ -63,6 +68,7 @@ def test_one_that_is_stopped_after_its_goodbye_is_not_waited_for(either_mpi: Job
     assert done.rows == EXPECTED
 
 
+@pytest.mark.ci
 def test_a_rank_0_that_makes_the_output_for_long_is_waited_for(job: Job) -> None:
     job.write((SLOW + LAST_WORDS).replace("sleep(4)", "sleep(0)"), FILES, rank_timeout=6)
     (job.folder / "long.py").write_text(LONG_ASSEMBLY)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from mpibatch.cluster.environment import without_launcher_variables
 from mpibatch.errors import ExitStatus
-from mpibatch.placement.variables import executor_environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +27,7 @@ class Ended:
 
     @property
     def output(self) -> bytes:
-        return Path(self.summary["output"]).read_bytes()
+        return self.directory.joinpath(self.summary["output"]).read_bytes()
 
     @property
     def failed(self) -> list[dict[str, Any]]:
@@ -55,7 +55,7 @@ class JobFolder:
         (self.path / "job.yaml").write_text(json.dumps(job))  # JSON is YAML
         done = subprocess.run(
             [sys.executable, "-m", "mpibatch", "run", str(self.path / "job.yaml"), "-n", str(ranks)],
-            env={**executor_environment(os.environ), "PYTHONPATH": str(ROOT)},
+            env={**without_launcher_variables(os.environ), "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

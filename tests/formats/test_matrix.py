@@ -4,17 +4,22 @@ Guards what unit tests of a format cannot see: that executors get what plan froz
 order, and that the output is the same whatever the number of ranks.
 """
 
+import gzip
 import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from tests.formats.conftest import JobFolder
+
+pytestmark = pytest.mark.processes
 
 ROWS = 500
 
@@ -28,12 +33,23 @@ def run(mini_batch):
     if isinstance(mini_batch, dict):
         mini_batch = pd.DataFrame(mini_batch)
     elif isinstance(mini_batch, list):
-        names = [int(os.path.basename(path)) for path in mini_batch]
+        names = [int(os.path.basename(item)) for item in mini_batch]  # paths, or lines of text
         mini_batch = pd.DataFrame({"number": names, "half": [name / 2 for name in names]})
     return pd.DataFrame({"number": mini_batch["number"], "score": mini_batch["half"] + 0.25})
 """
 
-SIZES: dict[str, Any] = {"files": 40, "csv": 500, "jsonl": 2000, "parquet": "60 rows", "hdf5": "60 rows"}
+SIZES: dict[str, Any] = {
+    "files": 40,
+    "tar": 40,
+    "lines": "60 rows",
+    "csv": 500,
+    "jsonl": 2000,
+    "parquet": "60 rows",
+    "arrow": "60 rows",
+    "orc": "60 rows",
+    "hdf5": "60 rows",
+}
+SUFFIXES = (".txt", ".csv", ".csv.gz", ".jsonl", ".jsonl.zst", ".parquet", ".arrow")
 
 
 def make(folder: Path, kind: str) -> str:
@@ -43,6 +59,16 @@ def make(folder: Path, kind: str) -> str:
         (folder / "data").mkdir()
         for number in frame["number"]:
             (folder / "data" / f"{number:05d}").touch()
+    elif kind == "tar":
+        with tarfile.open(folder / "data.tar", "w") as archive:
+            for number in frame["number"]:
+                archive.addfile(tarfile.TarInfo(f"{number:05d}"))
+    elif kind == "lines":
+        (folder / "data.lines").write_text("".join(f"{number}\n" for number in frame["number"]))
+    elif kind == "arrow":
+        frame.to_feather(folder / "data.arrow", chunksize=50)
+    elif kind == "orc":
+        frame.to_orc(folder / "data.orc")
     elif kind == "csv":
         frame.to_csv(folder / "data.csv", index=False)
     elif kind == "jsonl":
@@ -58,9 +84,15 @@ def make(folder: Path, kind: str) -> str:
 
 def read(data: bytes, suffix: str) -> pd.DataFrame:
     """The rows of an output file."""
-    if suffix == ".csv":
+    if suffix.endswith(".gz"):
+        data = gzip.decompress(data)
+    elif suffix.endswith(".zst"):
+        data = pa.CompressedInputStream(pa.BufferReader(data), "zstd").read()
+    if suffix == ".arrow":
+        return pd.read_feather(io.BytesIO(data))
+    if suffix.startswith(".csv"):
         return pd.read_csv(io.BytesIO(data))
-    if suffix == ".jsonl":
+    if suffix.startswith(".jsonl"):
         return pd.DataFrame([json.loads(line) for line in data.splitlines()])
     if suffix == ".parquet":
         return pd.read_parquet(io.BytesIO(data))
@@ -78,20 +110,34 @@ def run(folder: Path, kind: str, suffix: str, ranks: int) -> bytes:
     return ended.output
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What one rank makes of each output format, of one input format each."""
-    kinds = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".txt": "hdf5"}
-    return {suffix: run(tmp_path_factory.mktemp(kind), kind, suffix, 1) for suffix, kind in kinds.items()}
+EXPECTED = pd.DataFrame({"number": np.arange(ROWS), "score": np.arange(ROWS) / 2 + 0.25})
+COMMON = {
+    ("files", ".txt"),
+    ("csv", ".csv.gz"),
+    ("parquet", ".parquet"),
+}
 
 
-@pytest.mark.parametrize("suffix", [".txt", ".csv", ".jsonl", ".parquet"])
-@pytest.mark.parametrize("kind", SIZES)
-def test_three_ranks_and_one_give_the_same_ordered_file(
-    tmp_path: Path, alone: dict[str, bytes], kind: str, suffix: str
+@pytest.mark.parametrize(
+    ("kind", "suffix"),
+    [
+        pytest.param(kind, suffix, marks=() if (kind, suffix) in COMMON else pytest.mark.ci)
+        for kind in SIZES
+        for suffix in SUFFIXES
+    ],
+)
+def test_all_rows_come_out_in_order(tmp_path: Path, kind: str, suffix: str) -> None:
+    """The rows are the same whichever format they came from."""
+    pd.testing.assert_frame_equal(read(run(tmp_path, kind, suffix, 2), suffix), EXPECTED)
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize(
+    ("kind", "suffix"),
+    [("parquet", ".parquet"), ("csv", ".csv.gz"), ("jsonl", ".jsonl"), ("hdf5", ".txt"), ("arrow", ".arrow")],
+)
+def test_three_ranks_and_one_give_the_same_bytes(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, suffix: str
 ) -> None:
-    """The rows are the same whichever format they came from, so the files are too."""
-    output = run(tmp_path, kind, suffix, 3)
-    assert output == alone[suffix]
-    expected = pd.DataFrame({"number": np.arange(ROWS), "score": np.arange(ROWS) / 2 + 0.25})
-    pd.testing.assert_frame_equal(read(output, suffix), expected)
+    one, three = (run(tmp_path_factory.mktemp(kind), kind, suffix, ranks) for ranks in (1, 3))
+    assert one == three

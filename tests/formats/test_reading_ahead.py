@@ -1,18 +1,21 @@
 """Reading ahead as a whole run sees it, and what copies of remote files leave behind."""
 
 import pandas as pd
+import pytest
 
 from mpibatch.errors import ExitStatus
 from tests.formats.conftest import JobFolder
+
+pytestmark = pytest.mark.processes
 
 # While mini-batch 4 is loaded, in whatever thread, the executor dies.
 POISON = """\
 import ctypes
 import time
 
-from mpibatch.datasets.parquet import Parquet
+from mpibatch.datasets.parquet import ParquetDataset
 
-plain = Parquet.load
+plain = ParquetDataset.load
 
 
 def load(self, payload):
@@ -22,7 +25,7 @@ def load(self, payload):
     return loaded
 
 
-Parquet.load = load
+ParquetDataset.load = load
 
 
 def run(mini_batch):
@@ -31,6 +34,7 @@ def run(mini_batch):
 """
 
 
+@pytest.mark.ci
 def test_a_mini_batch_that_cannot_be_loaded_costs_no_other(folder: JobFolder) -> None:
     """The one beside which it was read is blamed for the crash, and then gets its next try alone."""
     pd.DataFrame({"x": range(100)}).to_parquet(folder.path / "t.parquet")
@@ -43,6 +47,7 @@ def test_a_mini_batch_that_cannot_be_loaded_costs_no_other(folder: JobFolder) ->
     assert "loading mini-batch 4" in failed["error"]
 
 
+@pytest.mark.ci
 def test_copies_of_remote_files_go_with_their_executor(folder: JobFolder) -> None:
     """Also where it is killed, or ends itself, in the middle of a mini-batch: nobody else would delete them."""
     (folder.path / "data").mkdir()

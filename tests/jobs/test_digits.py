@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -45,6 +46,23 @@ def predict(mini_batches: list[list[str]]) -> list[list[str]]:
     return rows
 
 
+@pytest.mark.ci
+@pytest.mark.processes
+@pytest.mark.skipif(find_spec("tensorflow") is None, reason="tensorflow is not installed")
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+def test_the_pictures_of_the_front_page_can_be_made_again(tmp_path: Path) -> None:
+    """By one command, from a run; and they are small enough for a repository."""
+    done = subprocess.run(
+        [sys.executable, str(JOB / "pictures.py"), str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = sorted(tmp_path.iterdir())
+    assert [path.name for path in made] == ["progress.png", "report.png"]
+    for path in made + [JOB / path.name for path in made]:
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert 2_000 < path.stat().st_size < 200_000
+
+
 def check(output: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(JOB / "check.py"), str(output)], capture_output=True, text=True, check=False
@@ -52,6 +70,7 @@ def check(output: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(find_spec("tensorflow") is None, reason="tensorflow is not installed")
+@pytest.mark.ci
 def test_reads_held_out_digits_and_does_so_however_they_are_grouped() -> None:
     scans = [row for row in labels() if row["split"] == "test"][:10]
     paths = [str(JOB / "data" / scan["file"]) for scan in scans]

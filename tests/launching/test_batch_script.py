@@ -114,7 +114,7 @@ def test_every_option_has_its_word() -> None:
         "--account=phys",
         "--qos=low",
         "--mem=8G",
-        "--gres=gpu:a100:2",
+        "--gpus-per-node=a100:2",
         "--constraint=a&b",
         "--mail-user=a@b.c",
     ]
@@ -127,6 +127,8 @@ def test_every_option_has_its_word() -> None:
         ({"processes_per_node": 4}, "--ntasks-per-node=4"),
         ({"processes_per_node": None, "gpus": "2"}, "--ntasks-per-node=2"),
         ({"processes_per_node": None, "gpus": "a100:4", "processes_per_gpu": 2}, "--ntasks-per-node=8"),
+        ({"processes_per_node": None, "gpus": "8", "gpus_per_process": 4}, "--ntasks-per-node=2"),
+        ({"processes_per_node": 4, "cpus_per_process": 16}, "--cpus-per-task=16"),
         ({"processes_per_node": None}, "--exclusive"),
     ],
 )
@@ -204,9 +206,9 @@ def test_control_characters_are_refused(label: str, bad: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": "x; touch pwned"}, "3 to 32 characters"),
-        ({"name": "ab"}, "3 to 32 characters"),
-        ({"name": "-abc"}, "3 to 32 characters"),
+        ({"name": "x; touch pwned"}, "3 to 32 lower-case letters"),
+        ({"name": "ab"}, "3 to 32 lower-case letters"),
+        ({"name": "-abc"}, "3 to 32 lower-case letters"),
         ({"job_file": "job.yaml"}, "absolute path"),
         ({"run_dir": "runs/1"}, "absolute path"),
         ({"run_dir": "/runs/a\\b"}, "backslash"),

@@ -5,8 +5,9 @@ from subprocess import CompletedProcess, TimeoutExpired
 import pytest
 
 from mpibatch.errors import MpibatchError
-from mpibatch.launching.hosts import Spread, allocated, spread_again, spread_over
-from mpibatch.launching.mpi import Family, Mpi, start_words
+from mpibatch.launching.hosts import HostLayout, allocation_hosts, lay_out, lay_out_again
+from mpibatch.launching.mpi_installation import Family, MpiInstallation
+from mpibatch.launching.mpirun import mpirun_command
 
 NODES = ("n1", "n2", "n3")
 ALLOCATION = {"SLURM_JOB_NUM_NODES": "3", "SLURM_JOB_NODELIST": "n[1-3]"}
@@ -29,25 +30,25 @@ class Slurm:
 
 
 def test_the_nodes_of_an_allocation() -> None:
-    assert allocated(ALLOCATION, Slurm()) == NODES
-    assert allocated({}, Slurm()) == ()
-    assert allocated({**ALLOCATION, "SLURM_JOB_NUM_NODES": "1"}, Slurm()) == ()
+    assert allocation_hosts(ALLOCATION, Slurm()) == NODES
+    assert allocation_hosts({}, Slurm()) == ()
+    assert allocation_hosts({**ALLOCATION, "SLURM_JOB_NUM_NODES": "1"}, Slurm()) == ()
 
 
-def test_ranks_are_spread_evenly() -> None:
-    assert spread_over(6, NODES) == Spread(6, 2)
-    assert spread_over(7, NODES) == Spread(7, 3)
-    assert spread_over(6, ()) is None
+def test_ranks_are_laid_out_evenly() -> None:
+    assert lay_out(6, NODES) == HostLayout(6, 2)
+    assert lay_out(7, NODES) == HostLayout(7, 3)
+    assert lay_out(6, ()) is None
 
 
 def test_a_restart_is_on_the_nodes_that_answer() -> None:
     """Fewer nodes, fewer ranks: what a node runs does not grow."""
-    first = Spread(6, 2)
-    assert spread_again(first, NODES, Slurm()) == first
-    assert spread_again(first, NODES, Slurm(lost="n2")) == Spread(4, 2, ("n1", "n3"))
-    assert spread_again(first, NODES, Slurm(lost="n1", hung="n3")) == Spread(2, 2, ("n2",))
+    first = HostLayout(6, 2)
+    assert lay_out_again(first, NODES, Slurm()) == first
+    assert lay_out_again(first, NODES, Slurm(lost="n2")) == HostLayout(4, 2, ("n1", "n3"))
+    assert lay_out_again(first, NODES, Slurm(lost="n1", hung="n3")) == HostLayout(2, 2, ("n2",))
     with pytest.raises(MpibatchError, match="none of the nodes n1, n2, n3 answers"):
-        spread_again(first, NODES, Slurm(lost="n1 n2 n3"))
+        lay_out_again(first, NODES, Slurm(lost="n1 n2 n3"))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_a_restart_is_on_the_nodes_that_answer() -> None:
         (Family.MPICH, ("n1", "n3"), "-ppn 2 -hosts n1,n3"),
     ],
 )
-def test_what_mpirun_is_told(family: Family, hosts: tuple[str, ...], words: str) -> None:
-    told = start_words(Mpi(family, "", "/bin/mpirun"), 4, Spread(4, 2, hosts))
-    ours = [word for word in told if word not in ("--bind-to", "none", "--allow-run-as-root")]
+def test_the_command_of_mpirun(family: Family, hosts: tuple[str, ...], words: str) -> None:
+    command = mpirun_command(MpiInstallation(family, "", "/bin/mpirun"), 4, HostLayout(4, 2, hosts))
+    ours = [word for word in command if word not in ("--bind-to", "none", "--allow-run-as-root")]
     assert ours == ["/bin/mpirun", *words.split(), "-n", "4"]

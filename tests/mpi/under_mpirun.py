@@ -4,6 +4,7 @@ Every rank runs every test. None of them blocks for another rank except in `awai
 """
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ from dataclasses import dataclass
 import pytest
 from mpi4py import MPI
 
-from mpibatch.mpi.member import wait_for_setup
-from mpibatch.mpi.messages import CallOff
-from mpibatch.mpi.spread import Spread
-from mpibatch.mpi.transport import AT_MOST, MpiTransport
+from mpibatch.mpi import transport as transport_module
+from mpibatch.mpi.messages import CancelRun
+from mpibatch.mpi.parallel_map import ParallelMap
+from mpibatch.mpi.transport import MAX_PER_POLL, MpiTransport
+from mpibatch.mpi.worker_main import wait_for_setup
 
 pytestmark = pytest.mark.mpi(min_size=3)
 LARGE = 8 << 20  # bytes: beyond what any MPI sends without the receiver's consent
@@ -31,13 +33,17 @@ def transport() -> Iterator[MpiTransport]:
     made = MpiTransport(MPI.COMM_WORLD)
     yield made
     made.close()
-    assert not made.sending
-    assert not made.broken
-    assert made.take_lost() == []
+    assert not made.is_busy
+    assert not made.has_failures
+    assert made.take_failed() == []
 
 
 def others(transport: MpiTransport) -> list[int]:
     return [rank for rank in range(transport.size) if rank != transport.rank]
+
+
+def is_busy(transport: MpiTransport) -> bool:
+    return transport.is_busy
 
 
 def await_messages(transport: MpiTransport, count: int) -> list[tuple[int, Numbered]]:
@@ -47,7 +53,7 @@ def await_messages(transport: MpiTransport, count: int) -> list[tuple[int, Numbe
     while len(found) < count:
         assert time.monotonic() < until, f"rank {transport.rank} has {len(found)} of {count} messages"
         came = transport.receive()
-        assert len(came) <= AT_MOST
+        assert len(came) <= MAX_PER_POLL
         found += came
     return found
 
@@ -69,14 +75,70 @@ def test_large_messages_both_ways_at_once_do_not_block(transport: MpiTransport) 
         assert message == Numbered(sender, bytes([sender]) * LARGE)
 
 
+def test_a_message_of_many_pieces_keeps_its_place(transport: MpiTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond 2 GiB one piece is none that MPI takes; pieces here are small, and heartbeats come from another thread."""
+    monkeypatch.setattr(transport_module, "PIECE_BYTES", 1000)
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.is_set():
+            for rank in others(transport):
+                transport.send(rank, "beat")
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    bodies = [bytes([transport.rank]) * size for size in (0, 1, 100_000, 3, 55_555, 1000)]
+    for number, body in enumerate(bodies):
+        for rank in others(transport):
+            transport.send(rank, Numbered(number, body))
+    found: dict[int, list[Numbered]] = {rank: [] for rank in others(transport)}
+    until = time.monotonic() + 30
+    while any(len(messages) < len(bodies) for messages in found.values()):
+        assert time.monotonic() < until
+        for sender, message in transport.receive():
+            if message != "beat":
+                found[sender].append(message)
+    stop.set()
+    thread.join()
+    for sender, messages in found.items():
+        assert messages == [Numbered(number, bytes([sender]) * len(body)) for number, body in enumerate(bodies)]
+    MPI.COMM_WORLD.Barrier()
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        transport.receive()  # the last heartbeats
+
+
+def test_a_rank_that_is_forgotten_in_a_message_and_goes_on_disturbs_nobody(
+    transport: MpiTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of its message was taken for a whole one, and ended rank 0 with all others."""
+    monkeypatch.setattr(transport_module, "PIECE_BYTES", LARGE)
+    if transport.rank == 1:
+        transport.send(0, Numbered(1, bytes(20 * LARGE)))
+        transport.send(0, Numbered(2))
+        while is_busy(transport):  # until rank 0 has taken all of it
+            assert transport.receive() == []
+        transport.send(2, Numbered(3))
+    elif transport.rank == 2:
+        assert await_messages(transport, 1) == [(1, Numbered(3))]
+        transport.send(0, Numbered(3))
+    else:
+        while not is_busy(transport):
+            assert transport.receive() == []
+        transport.forget(1)
+        assert not is_busy(transport)
+        assert await_messages(transport, 1) == [(2, Numbered(3))]
+
+
 def test_nothing_to_receive_is_no_message(transport: MpiTransport) -> None:
     assert transport.receive() == []
-    assert not transport.sending
+    assert not transport.is_busy
 
 
-def test_ranks_of_one_host_have_places_and_know_each_other(transport: MpiTransport) -> None:
-    place, values = transport.gather_on_host(f"rank {transport.rank}")
-    assert values[place] == f"rank {transport.rank}"
+def test_ranks_of_one_node_know_each_other(transport: MpiTransport) -> None:
+    node_rank, values = transport.allgather_on_node(f"rank {transport.rank}")
+    assert values[node_rank] == f"rank {transport.rank}"
     assert sorted(values) == [f"rank {rank}" for rank in range(transport.size)]
 
 
@@ -93,12 +155,12 @@ def test_messages_stay_in_their_communicator(transport: MpiTransport) -> None:
 def test_a_plan_is_made_on_all_ranks(transport: MpiTransport) -> None:
     """Rank 0 asks at once, the others wait for a plan as they do in a run."""
     if transport.rank == 0:
-        spread = Spread(transport, patience=-1.0)
-        found = list(spread(who_squares, range(300)))
+        parallel_map = ParallelMap(transport, solo_seconds=-1.0)
+        found = list(parallel_map(who_squares, range(300)))
         assert [square for _, square in found] == [number**2 for number in range(300)]
         assert len({pid for pid, _ in found}) == transport.size
         for rank in others(transport):
-            transport.send(rank, CallOff())
+            transport.send(rank, CancelRun())
     else:
         assert wait_for_setup(transport) is None
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpibatch.config.schema import RowFormat
-from mpibatch.output import open_encoder, open_writer
-from mpibatch.output.base import WrongReturn
+from mpibatch.output import open_encoder, open_format
+from mpibatch.output.base import InvalidReturn
 
 Point = namedtuple("Point", "x y")
 
@@ -21,16 +21,16 @@ Point = namedtuple("Point", "x y")
 def written(*returned: Any, fmt: RowFormat | None = None, file: str = "out.csv") -> str:
     """The file that these mini-batches make."""
     fmt = fmt or RowFormat()
-    encoder, stream = open_encoder(file, fmt), open_writer(file, fmt)
+    encoder, stream = open_encoder(file, fmt), open_format(file, fmt)
     declared, data = None, b""
     for value in returned:
         encoded = encoder.encode(value)
         assert encoded.rows == len(value)
         if encoded.rows:
-            declared = stream.settle(declared, encoded.schema)
+            declared = stream.merge_schema(declared, encoded.schema)
             assert declared is not None
         data += encoded.data
-    header: bytes = stream.begin(declared) if declared else b""  # type: ignore[union-attr]
+    header: bytes = stream.header(declared) if declared else b""  # type: ignore[union-attr]
     return (header + data).decode()
 
 
@@ -46,16 +46,16 @@ def written(*returned: Any, fmt: RowFormat | None = None, file: str = "out.csv")
         ([{"a": 1, "b": "x"}, {"b": "y", "c": 2}], "a,b,c\n1,x,\n,y,2\n"),
         ([Point(1, 2)], "x,y\n1,2\n"),
         ([np.array([1, 2])], "1,2\n"),
-        (np.array([1.5, np.nan]), "1.5\n\n"),
+        (np.array([1.5, np.nan]), '1.5\n""\n'),
         (np.array([[1, 2], [3, 4]]), "1,2\n3,4\n"),
         (np.zeros((1, 2, 2), dtype=int), '"[0, 0]","[0, 0]"\n'),
         (np.array([(1, 0.5)], dtype=[("i", int), ("f", float)]), "i,f\n1,0.5\n"),
         (pd.Series([1, 2]), "1\n2\n"),
         (pd.Series([1, 2], name="s"), "s\n1\n2\n"),
         (pd.DataFrame({"a": [1, 2], "b": ["x", 'y"\n']}), 'a,b\n1,"x"\n2,"y""\n"\n'),
-        (pd.DataFrame({"a": [True, None]}), "a\ntrue\n\n"),
+        (pd.DataFrame({"a": [True, None]}), 'a\ntrue\n""\n'),
         (pd.DataFrame({"mixed": [1, "x"]}), 'mixed\n"1"\n"x"\n'),
-        (pd.DataFrame({"l": [[1, 2], None]}), 'l\n"[1, 2]"\n\n'),
+        (pd.DataFrame({"l": [[1, 2], None]}), 'l\n"[1, 2]"\n""\n'),
         (pd.DataFrame({"c": pd.Categorical(["u", "v"])}), 'c\n"u"\n"v"\n'),
         (pd.DataFrame([[1, 2]], columns=["same", "same"]), "same,same\n1,2\n"),
         (pd.DataFrame([[1, 2]]), "0,1\n1,2\n"),
@@ -114,11 +114,11 @@ def test_separator() -> None:
 )
 def test_columns_that_do_not_fit(returned: Any) -> None:
     """Other columns than the file's are refused, with both named."""
-    encoder, stream = open_encoder("o.csv", RowFormat()), open_writer("o.csv", RowFormat())
+    encoder, stream = open_encoder("o.csv", RowFormat()), open_format("o.csv", RowFormat())
     first = encoder.encode(pd.DataFrame({"x": [1], "y": [2]})).schema
     other = encoder.encode(returned).schema
-    assert stream.settle(first, other) is None
-    assert "['x', 'y']" in stream.explain(first, other)
+    assert stream.merge_schema(first, other) is None
+    assert "['x', 'y']" in stream.explain_mismatch(first, other)
 
 
 def test_schema_orders_and_selects() -> None:
@@ -126,16 +126,17 @@ def test_schema_orders_and_selects() -> None:
     fmt = RowFormat(schema={"b": "int64", "a": "string"})
     frame = pd.DataFrame({"a": ["x"], "extra": [0], "b": [1]})
     assert written(frame, [{"a": "y", "b": 2}], [(3, "z")], fmt=fmt) == 'b,a\n1,"x"\n2,y\n3,z\n'
-    with pytest.raises(WrongReturn, match="missing"):
-        written([{"a": 1}], fmt=fmt)
-    with pytest.raises(WrongReturn, match="3 columns"):
+    with pytest.raises(InvalidReturn, match="missing"):
+        written([{"other": 1}], fmt=fmt)
+    assert written([{"a": 1}], fmt=fmt) == "b,a\n,1\n"
+    with pytest.raises(InvalidReturn, match="3 columns"):
         written([(1, 2, 3)], fmt=fmt)
 
 
 @pytest.mark.parametrize("returned", [[{"a": 1}, "x"], [(1, 2), (1,)], [(1,), {"a": 1}]])
 def test_mixed_rows(returned: Any) -> None:
     """Rows of several forms cannot share a table."""
-    with pytest.raises(WrongReturn):
+    with pytest.raises(InvalidReturn):
         written(returned)
 
 
@@ -145,5 +146,5 @@ def test_join() -> None:
     frame = pd.DataFrame({"a": [1, 2]})
     parts = [encoder.encode(frame[:1]), encoder.encode([]), encoder.encode(frame[1:])]
     assert encoder.join(parts) == encoder.encode(frame)
-    with pytest.raises(WrongReturn, match="different columns"):
+    with pytest.raises(InvalidReturn, match="different columns"):
         encoder.join([parts[0], encoder.encode([{"b": 1}])])

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from mpibatch.config.schema import Input, InputType, RowFormat
 from mpibatch.datasets import open_dataset
-from mpibatch.output import open_encoder, open_writer
-from mpibatch.output.base import WrongReturn
+from mpibatch.output import open_encoder, open_format
+from mpibatch.output.base import InvalidReturn
 
 Point = namedtuple("Point", "x y")
 JSONL = open_encoder("out.jsonl", RowFormat())
@@ -96,15 +96,16 @@ def test_round_trip(tmp_path: Path) -> None:
 def test_schema_and_refusals() -> None:
     encoder = open_encoder("o.jsonl", RowFormat(schema={"b": "int64", "a": "int64"}))
     assert encoder.encode([{"a": 1, "b": 2, "c": 3}]).data == b'{"b": 2, "a": 1}\n'
-    with pytest.raises(WrongReturn, match="missing"):
-        encoder.encode([{"a": 1}])
-    with pytest.raises(WrongReturn, match="JSON"):
-        JSONL.encode([{(1, 2): 3}])
+    with pytest.raises(InvalidReturn, match="missing"):
+        encoder.encode([{"c": 1}])
+    assert encoder.encode([{"a": 1}]).data == b'{"b": null, "a": 1}\n'
+    with pytest.raises(InvalidReturn, match="JSON"):
+        JSONL.encode([{"1": 3, (1, 2): 4, "(1, 2)": 5}])
 
 
 def test_everything_fits() -> None:
-    stream: Any = open_writer("o.jsonl", RowFormat())
-    assert stream.begin(b"") == b""
-    assert stream.settle(b"", b"") == b""
+    stream: Any = open_format("o.jsonl", RowFormat())
+    assert stream.header(b"") == b""
+    assert stream.merge_schema(b"", b"") == b""
     parts = [JSONL.encode([1]), JSONL.encode(["x"])]
     assert JSONL.join(parts) == JSONL.encode([1, "x"])

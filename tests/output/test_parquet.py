@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from mpibatch.config.schema import RowFormat
-from mpibatch.output import open_encoder, open_writer, parquet
-from mpibatch.output.base import WrongReturn
+from mpibatch.output import columnar, open_encoder, open_format
+from mpibatch.output.base import InvalidReturn
 
 Point = namedtuple("Point", "x y")
 
@@ -24,18 +24,18 @@ def written(folder: Path, *returned: Any, schema: dict[str, str] | None = None) 
     """The file that these mini-batches make."""
     fmt = RowFormat(schema=schema)
     encoder = open_encoder("out.parquet", fmt)
-    writer: Any = open_writer("out.parquet", fmt)
-    settled: bytes | None = None
+    writer: Any = open_format("out.parquet", fmt)
+    merged: bytes | None = None
     parts = []
     for value in returned:
         encoded = encoder.encode(value)
         assert encoded.rows == len(value)
         if encoded.rows:
-            settled = writer.settle(settled, encoded.schema)
-            assert settled is not None
+            merged = writer.merge_schema(merged, encoded.schema)
+            assert merged is not None
             parts.append((encoded.schema, encoded.data))
     path = folder / "out.parquet"
-    writer.finalize(path, settled or b"", parts)
+    writer.finalize(path, merged or b"", parts)
     assert [entry.name for entry in folder.iterdir()] == ["out.parquet"]
     return path
 
@@ -90,7 +90,7 @@ def test_round_trip(tmp_path: Path) -> None:
 @given(st.lists(st.lists(st.none() | st.integers(-9, 9) | st.floats(-9, 9)), max_size=6), st.integers(1, 10))
 def test_schemas_widen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: list[list[Any]], group: int) -> None:
     """Null to any type, integers to floats, wherever the wider one comes; row groups of any size."""
-    monkeypatch.setattr(parquet, "ROW_GROUP", group)
+    monkeypatch.setattr(columnar, "ROW_GROUP", group)
     path = written(tmp_path, *batches)
     values = [value for batch in batches for value in batch]
     assert [row["value"] for row in rows(path)] == values
@@ -114,19 +114,19 @@ def test_schemas_widen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches:
 def test_what_fits(first: Any, second: Any, fits: bool) -> None:
     """A mini-batch that does not fit is refused with both schemas named."""
     encoder = open_encoder("o.parquet", RowFormat())
-    writer: Any = open_writer("o.parquet", RowFormat())
+    writer: Any = open_format("o.parquet", RowFormat())
     one, two = encoder.encode(first).schema, encoder.encode(second).schema
-    assert (writer.settle(one, two) is not None) == fits
-    assert (writer.settle(two, one) is not None) == fits
-    text = writer.explain(one, two)
+    assert (writer.merge_schema(one, two) is not None) == fits
+    assert (writer.merge_schema(two, one) is not None) == fits
+    text = writer.explain_mismatch(one, two)
     assert str(pa.ipc.read_schema(pa.py_buffer(one)).field(0).type) in text
     if fits:
         parts = [encoder.encode(first), encoder.encode([]), encoder.encode(second)]
         joined = encoder.join(parts)
         assert joined.rows == 2
-        assert joined.schema == writer.settle(one, two)
+        assert joined.schema == writer.merge_schema(one, two)
     else:
-        with pytest.raises(WrongReturn, match="differ"):
+        with pytest.raises(InvalidReturn, match="differ"):
             encoder.join([encoder.encode(first), encoder.encode(second)])
 
 
@@ -138,9 +138,10 @@ def test_schema_casts_and_selects(tmp_path: Path) -> None:
     assert [str(kind) for kind in table.schema.types[::2]] == ["double", "timestamp[ms]"]
     assert pa.types.is_dictionary(table.schema.field("k").type)
     assert table.column("n").to_pylist() == [1.0, 2.0]
-    with pytest.raises(WrongReturn, match="missing"):
-        written(tmp_path, [{"n": 1}], schema=schema)
-    with pytest.raises(WrongReturn, match="'n' is no double"):
+    with pytest.raises(InvalidReturn, match="missing"):
+        written(tmp_path, [{"more": 1}], schema=schema)
+    assert rows(written(tmp_path, [{"n": 1}], schema=schema)) == [{"n": 1.0, "k": None, "t": None}]
+    with pytest.raises(InvalidReturn, match="'n' is no double"):
         written(tmp_path, [{"n": "x", "k": "u", "t": when}], schema=schema)
 
 
@@ -149,7 +150,7 @@ def test_schema_casts_and_selects(tmp_path: Path) -> None:
 )
 def test_wrong_columns(tmp_path: Path, returned: Any) -> None:
     """Columns of several types, or of one name, have no place in a Parquet file."""
-    with pytest.raises(WrongReturn):
+    with pytest.raises(InvalidReturn):
         written(tmp_path, returned)
 
 
@@ -162,13 +163,13 @@ def test_nothing_returned(tmp_path: Path) -> None:
 
 def test_long_rows_are_written_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is bounded by bytes too."""
-    monkeypatch.setattr(parquet, "HELD", 1000)
+    monkeypatch.setattr(columnar, "MAX_BUFFERED_BYTES", 1000)
     path = written(tmp_path, *([["x" * 600]] * 5))
     assert pq.ParquetFile(path).num_row_groups == 3
 
 
 def test_failure_leaves_nothing(tmp_path: Path) -> None:
-    writer: Any = open_writer("o.parquet", RowFormat())
+    writer: Any = open_format("o.parquet", RowFormat())
 
     def parts() -> Any:
         encoded = open_encoder("o.parquet", RowFormat()).encode([1])

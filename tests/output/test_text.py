@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpibatch.config.schema import OutputAction, RowFormat
-from mpibatch.output import open_encoder, open_writer
-from mpibatch.output.base import WrongReturn
+from mpibatch.output import open_encoder, open_format
+from mpibatch.output.base import Encoded, InvalidReturn
 
 TEXT = open_encoder("out.txt", RowFormat())
 ALL = [open_encoder(f"out{suffix}", RowFormat()) for suffix in (".txt", ".csv", ".jsonl", ".parquet")]
@@ -74,9 +74,9 @@ def test_rows_are_lines(returned: list[Any]) -> None:
         range,
     ],
 )
-def test_wrong_returns(encoder: Any, returned: Any) -> None:
+def test_invalid_returns(encoder: Any, returned: Any) -> None:
     """Every format refuses the same things, and names the type."""
-    with pytest.raises(WrongReturn, match=type(returned).__name__):
+    with pytest.raises(InvalidReturn, match=type(returned).__name__):
         encoder.encode(returned)
 
 
@@ -92,7 +92,28 @@ def test_summary_only_counts(returned: Any) -> None:
     assert (encoded.rows, encoded.data, encoded.schema) == (2, b"", b"")
 
 
-def test_stream_takes_everything() -> None:
-    stream: Any = open_writer("out.txt", RowFormat())
-    assert stream.begin(b"") == b""
-    assert stream.settle(None, b"") == b""
+def test_the_text_format_takes_everything() -> None:
+    stream: Any = open_format("out.txt", RowFormat())
+    assert stream.header(b"") == b""
+    assert stream.merge_schema(None, b"") == b""
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"name": ["a b", 'say "x"', None], "value": [0.1, float("nan"), 1e-20]}),
+        pd.DataFrame({"flag": [True, False], "day": pd.to_datetime(["2024-01-01", "2024-01-02"]), "n": [1, 2]}),
+        pd.DataFrame({"n": pd.array([1, None], dtype="Int64"), "s": ["", "x"]}, index=[7, 3]),
+    ],
+    ids=["text and floats", "dates", "missing"],
+)
+def test_tables_are_written_as_to_csv_writes_them(frame: pd.DataFrame) -> None:
+    """What those who read the file now were written for."""
+    expected = frame.to_csv(sep=" ", header=None, index=None)  # type: ignore[call-overload]
+    assert TEXT.encode(frame) == Encoded(len(frame), expected.encode())
+
+
+def test_a_line_break_within_a_table_is_escaped() -> None:
+    """A row stays a line."""
+    encoded = TEXT.encode(pd.DataFrame({"a": ["x\ny", "z"], "b": [1, 2]}))
+    assert encoded == Encoded(2, b"x\\ny 1\nz 2\n")

@@ -12,22 +12,27 @@ from typing import Any
 
 import numpy as np
 
+from mpibatch.attempt_table import ATTEMPT_DTYPE
+from mpibatch.attempts import AttemptOutcome, Failure, encode_failures
 from mpibatch.config.schema import RowFormat
 from mpibatch.errors import RunDirectoryError
-from mpibatch.output import open_encoder, open_writer
+from mpibatch.liveness.lease import Lease, acquire
+from mpibatch.output import open_encoder, open_format
+from mpibatch.planning.plan import Plan
 from mpibatch.runs.directory import RunDirectory, create_at
-from mpibatch.runs.history import History, epochs, read
-from mpibatch.runs.lease import Lease, acquire
-from mpibatch.runs.outcomes import ATTEMPT_DTYPE
-from mpibatch.runs.plan import Plan
-from mpibatch.runs.recorder import Recorder
-from mpibatch.scheduling.scheduler import Action, Finish, Grant, Policy, Scheduler
-from mpibatch.scheduling.thresholds import Limits, Tally
-from mpibatch.types import Cause, Failure, Slice, encode_failures
+from mpibatch.runs.recovery import RecoveredRun, recover
+from mpibatch.runs.run_writer import RunWriter
+from mpibatch.scheduling.actions import Action, Finish, Grant
+from mpibatch.scheduling.scheduler import Scheduler
+from mpibatch.scheduling.thresholds import OutcomeCounts
+from mpibatch.types import Split
+from tests.payloads import files_payload
+from tests.planning.test_plan import Listed
 from tests.runs.full_disk import FullDisk
-from tests.runs.test_plan import Listed
+from tests.scheduling.policies import policy_with
 
-FORMATS = ["out.txt", "out.csv", "out.jsonl", "out.parquet"]
+APPENDED = ["out.txt", "out.csv", "out.csv.gz", "out.jsonl.zst"]
+FORMATS = [*APPENDED, "out.parquet"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Result:
 
     output: bytes
     failed_items: bytes
-    tally: Tally
+    tally: OutcomeCounts
 
 
 @dataclass
@@ -48,7 +53,7 @@ class Unattended:
     total: int = 40
     seed: int = 0
     directory: RunDirectory = field(init=False)
-    told: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.directory = create_at(self.folder)
@@ -56,16 +61,16 @@ class Unattended:
         self.random = random.Random(self.seed)
         self.encoder = open_encoder(self.file_name, RowFormat())
         names = ["\0".join(f"{index}_{item}" for item in range(items_of(index))) for index in range(self.total)]
-        slices = [Slice(text.encode(), items_of(index)) for index, text in enumerate(names)]
+        slices = [Split(files_payload(text.split("\0")), items_of(index)) for index, text in enumerate(names)]
         self.datasets = [Listed(slices)]
 
-    def history(self) -> History:
-        history = read(self.directory)
-        if history is None:
+    def recover(self) -> RecoveredRun:
+        recovered = recover(self.directory)
+        if recovered is None:
             plan = Plan.build(self.datasets, map)
             plan.write(self.directory.plan)
-            history = History.none(plan)
-        return history
+            recovered = RecoveredRun.fresh(plan)
+        return recovered
 
     def work(
         self,
@@ -76,9 +81,9 @@ class Unattended:
     ) -> Result:
         """One incarnation, to its end or until `stop_after` outcomes of its own.
 
-        close: it ends in order; full: after an error, which it raises, there is room for the goodbye
+        close: it ends in order; full: after an error, which it raises, there is room for the last checkpoint
         """
-        lease = acquire(self.directory)
+        lease = acquire(self.directory.path)
         try:
             return self._incarnation(lease, stop_after, checkpoints, close, full)
         finally:
@@ -87,25 +92,25 @@ class Unattended:
     def _incarnation(
         self, lease: Lease, stop_after: int | None, checkpoints: float, close: bool, full: FullDisk | None
     ) -> Result:
-        history = self.history()
-        format = open_writer(self.file_name, RowFormat())
-        recorder = Recorder(self.directory, history, self.datasets, format, self.output, lease)
-        self.told = history.damage
-        limits = Limits(error_threshold=-1)
-        scheduler = Scheduler(self.total, Policy(run_max_try=1, limits=limits), history.outcomes.table)
+        recovered = self.recover()
+        format = open_format(self.file_name, RowFormat())
+        writer = RunWriter(self.directory, recovered, self.datasets, format, self.output, lease)
+        self.warnings = recovered.warnings
+        policy = policy_with(run_max_try=1, error_threshold=-1)
+        scheduler = Scheduler(self.total, policy, recovered.outcomes.table)
         try:
-            self._loop(recorder, scheduler, stop_after, checkpoints)
+            self._loop(writer, scheduler, stop_after, checkpoints)
         except RunDirectoryError:
             if full is not None:
                 full.free(self.random.choice([0, 100, 1 << 20]))
-            recorder.close(keep=True)
+            writer.close(keep=True)
             raise
         if close:
-            recorder.close(keep=True)
+            writer.close(keep=True)
         output = self.output.read_bytes() if self.output.exists() else b""
         return Result(output, self.directory.failed_items.read_bytes(), scheduler.tally)
 
-    def _loop(self, recorder: Recorder, scheduler: Scheduler, stop_after: int | None, checkpoints: float) -> None:
+    def _loop(self, writer: RunWriter, scheduler: Scheduler, stop_after: int | None, checkpoints: float) -> None:
         granted: list[int] = []
         done = 0
 
@@ -115,32 +120,32 @@ class Unattended:
                     granted.extend(range(action.first, action.first + action.count))
             return any(isinstance(action, Finish) for action in actions)
 
-        over = act(scheduler.begin()) or act(scheduler.joined(0)) or act(scheduler.joined(1))
+        over = act(scheduler.start()) or act(scheduler.on_worker_ready(0)) or act(scheduler.on_worker_ready(1))
         while not over and (stop_after is None or done < stop_after):
             self.random.shuffle(granted)
             size = self.random.randint(1, 6)
             group, granted[:] = granted[:size], granted[size:]
             for rank in (0, 1):
-                held = set(scheduler.held_by(rank))
-                over |= act(self.arrive(recorder, scheduler, rank, [index for index in group if index in held]))
+                assigned = set(scheduler.assigned_to(rank))
+                over |= act(self.arrive(writer, scheduler, rank, [index for index in group if index in assigned]))
             done += len(group)
             if self.random.random() < 0.5:
-                self.assemble(recorder, scheduler, more=False)
+                self.assemble(writer, scheduler, more=False)
             if self.random.random() < checkpoints:
-                recorder.checkpoint()
+                writer.checkpoint()
         if over:
-            self.assemble(recorder, scheduler, more=True)
-            recorder.finish()
+            self.assemble(writer, scheduler, more=True)
+            writer.finish()
 
-    def assemble(self, recorder: Recorder, scheduler: Scheduler, more: bool) -> None:
+    def assemble(self, writer: RunWriter, scheduler: Scheduler, more: bool) -> None:
         while True:
-            left, refused = recorder.assemble()
-            for one in refused:
-                scheduler.reject(one.items)
+            left, rejected = writer.assemble()
+            for one in rejected:
+                scheduler.on_rows_rejected(one.items)
             if not (left and more):
                 return
 
-    def arrive(self, recorder: Recorder, scheduler: Scheduler, rank: int, indices: list[int]) -> list[Action]:
+    def arrive(self, writer: RunWriter, scheduler: Scheduler, rank: int, indices: list[int]) -> list[Action]:
         records = np.zeros(len(indices), dtype=ATTEMPT_DTYPE)
         data = b""
         for record, index in zip(records, indices, strict=True):
@@ -148,7 +153,7 @@ class Unattended:
             failures = failures_of(index)
             schema = (zlib.crc32(encoded.schema) or 1) if encoded.data else 0
             if schema:
-                recorder.learn(schema, encoded.schema)
+                writer.add_schema(schema, encoded.schema)
             values: dict[str, Any] = {
                 "index": index,
                 "items": items_of(index),
@@ -156,19 +161,19 @@ class Unattended:
                 "row_bytes": len(encoded.data),
                 "failure_bytes": len(failures),
                 "schema": schema,
-                "cause": Cause.SUCCEEDED if encoded.rows else Cause.USER_ERROR,
+                "cause": AttemptOutcome.SUCCEEDED if encoded.rows else AttemptOutcome.USER_ERROR,
                 "tries": 1,
             }
             for name, value in values.items():
                 record[name] = value
             data += encoded.data + failures
-        recorder.note(rank, records, data)
-        final, actions = scheduler.attempts(rank, records)
-        recorder.accept(records, data, final)
+        writer.record_attempts(records, data)
+        final, actions = scheduler.on_attempts(rank, records)
+        writer.append_final(records, data, final)
         return actions
 
     def logs(self) -> list[Path]:
-        return [self.directory.results(epoch) for epoch in epochs(self.directory)]
+        return list(self.directory.results_logs().values())
 
 
 def items_of(index: int) -> int:

@@ -1,8 +1,10 @@
-"""Results log, Outcomes and Assembly together, beside a model: whatever order results arrive in, the output is the rows
-in plan order, failed_items.jsonl the failures in plan order, and one schema holds for the whole file."""
+"""Results log, OutcomeTable and Assembly together, beside a model: whatever order results arrive in, the output is the
+rows in plan order, failed_items.jsonl the failures in plan order, and one schema holds for the whole file."""
 
 import json
+import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,19 +15,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpibatch.attempt_table import ATTEMPT_DTYPE
+from mpibatch.attempts import AttemptOutcome, Failure, encode_failures
 from mpibatch.config.schema import RowFormat
-from mpibatch.output.base import Finalizer, Stream
-from mpibatch.output.csv import CsvStream
-from mpibatch.output.text import TextStream
+from mpibatch.errors import RunDirectoryError
+from mpibatch.liveness.lease import acquire
+from mpibatch.output.base import AppendFormat, FinalizeFormat
+from mpibatch.output.csv import CsvFormat
+from mpibatch.output.text import TextFormat
+from mpibatch.planning.plan import Plan
+from mpibatch.runs.checksummed_file import ChecksummedFile
 from mpibatch.runs.directory import RunDirectory, create_at
-from mpibatch.runs.history import History
-from mpibatch.runs.lease import acquire
-from mpibatch.runs.log import RecordType, scan
-from mpibatch.runs.outcomes import ATTEMPT_DTYPE
-from mpibatch.runs.plan import Plan
-from mpibatch.runs.recorder import Recorder
-from mpibatch.types import UNKNOWN, Cause, Failure, Slice, encode_failures
-from tests.runs.test_plan import Listed
+from mpibatch.runs.log_records import RecordType, read_records
+from mpibatch.runs.recovery import RecoveredRun
+from mpibatch.runs.run_writer import RunWriter
+from mpibatch.types import UNKNOWN, Split
+from tests.payloads import files_payload
+from tests.planning.test_plan import Listed
 
 
 @dataclass(frozen=True)
@@ -49,21 +55,23 @@ def user_error(*lost: int) -> Failure:
 class Run:
     """A recorder over a plan in which mini-batch i has the files i_0, i_1, ..."""
 
-    def __init__(self, folder: str | Path, outcomes: list[Outcome], format: Stream | Finalizer | None) -> None:
+    def __init__(
+        self, folder: str | Path, outcomes: list[Outcome], format: AppendFormat | FinalizeFormat | None
+    ) -> None:
         self.directory: RunDirectory = create_at(Path(folder) / "run")
         self.outcomes = outcomes
         names = [[f"{index}_{item}" for item in range(outcome.items)] for index, outcome in enumerate(outcomes)]
-        slices = [Slice("\0".join(group).encode(), len(group)) for group in names]
+        slices = [Split(files_payload(group), len(group)) for group in names]
         self.output = self.directory.outputs / "out.txt"
         dataset = Listed(slices)
-        self.lease = acquire(self.directory)
-        history = History.none(Plan.build([dataset], map))
-        self.recorder = Recorder(self.directory, history, [dataset], format, self.output, self.lease)
+        self.lease = acquire(self.directory.path)
+        recovered = RecoveredRun.fresh(Plan.build([dataset], map))
+        self.writer = RunWriter(self.directory, recovered, [dataset], format, self.output, self.lease)
         self.ids = {schema: number for number, schema in enumerate(sorted({o.schema for o in outcomes} - {b""}), 1)}
         self.ids[b""] = 0
         for schema, number in self.ids.items():
             if number:
-                self.recorder.learn(number, schema)
+                self.writer.add_schema(number, schema)
 
     def arrive(self, indices: list[int], final: bool = True) -> None:
         records = np.zeros(len(indices), dtype=ATTEMPT_DTYPE)
@@ -71,7 +79,7 @@ class Run:
         for record, index in zip(records, indices, strict=True):
             outcome = self.outcomes[index]
             failure = encode_failures(outcome.failures) if outcome.failures else b""
-            cause = Cause.SUCCEEDED if outcome.succeeded or not outcome.items else Cause.USER_ERROR
+            cause = AttemptOutcome.SUCCEEDED if outcome.succeeded or not outcome.items else AttemptOutcome.USER_ERROR
             for field, value in {
                 "index": index,
                 "items": outcome.items,
@@ -83,19 +91,19 @@ class Run:
             }.items():
                 record[field] = value
             data += outcome.rows + failure
-        self.recorder.note(0, records, data)
-        self.recorder.accept(records, data, np.full(len(indices), final))
+        self.writer.record_attempts(records, data)
+        self.writer.append_final(records, data, np.full(len(indices), final))
 
     def finish(self) -> tuple[bytes, list[dict[str, Any]], list[int]]:
         """Output, failed items, and the items of each success that was refused."""
-        while self.recorder.assembly.advance():
+        while self.writer.assembly.advance():
             pass
-        refused = [one.items for one in self.recorder.assembly.take_refused()]
-        self.recorder.assembly.finish()
-        self.recorder.close(keep=True)
+        rejected = [one.items for one in self.writer.assembly.take_rejected()]
+        self.writer.assembly.finish()
+        self.writer.close(keep=True)
         self.lease.release()
         failed = [json.loads(line) for line in self.directory.failed_items.read_text().splitlines()]
-        return self.output.read_bytes() if self.output.exists() else b"", failed, refused
+        return self.output.read_bytes() if self.output.exists() else b"", failed, rejected
 
 
 @st.composite
@@ -140,23 +148,23 @@ def arrive_anyhow(run: Run, data: st.DataObject) -> None:
         group, order = order[: (size := data.draw(st.integers(1, 6)))], order[size:]
         run.arrive(list(group))
         if data.draw(st.booleans()):
-            run.recorder.assembly.advance(budget=data.draw(st.sampled_from([1, 10, 1 << 20])))
-            assert run.recorder.assembly.frontier >= frontier
-            frontier = run.recorder.assembly.frontier
+            run.writer.assembly.advance(budget=data.draw(st.sampled_from([1, 10, 1 << 20])))
+            assert run.writer.assembly.frontier >= frontier
+            frontier = run.writer.assembly.frontier
 
 
 @given(st.lists(outcome(), max_size=25), st.data())
 @settings(deadline=None)
 def test_text_in_any_order_of_arrival(outcomes: list[Outcome], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(folder, outcomes, TextStream())
+        run = Run(folder, outcomes, TextFormat())
         arrive_anyhow(run, data)
-        output, failed, refused = run.finish()
+        output, failed, rejected = run.finish()
         assert output == b"".join(outcome.rows for outcome in outcomes)
         assert found_lines(failed) == [
             line for index, outcome in enumerate(outcomes) for line in failed_lines(index, outcome)
         ]
-        assert refused == []
+        assert rejected == []
 
 
 SCHEMAS = (b'["a"]', b'["b"]', b"1")
@@ -164,12 +172,12 @@ SCHEMAS = (b'["a"]', b'["b"]', b"1")
 
 @given(st.lists(outcome(schemas=SCHEMAS), max_size=15), st.data())
 @settings(deadline=None)
-def test_the_first_rows_in_plan_order_settle_the_columns(outcomes: list[Outcome], data: st.DataObject) -> None:
+def test_the_first_rows_in_plan_order_decide_the_columns(outcomes: list[Outcome], data: st.DataObject) -> None:
     """Not the first to arrive. What does not fit has failed, all of its items, and is said to assembly's user."""
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(folder, outcomes, CsvStream(RowFormat()))
+        run = Run(folder, outcomes, CsvFormat(RowFormat()))
         arrive_anyhow(run, data)
-        output, failed, refused = run.finish()
+        output, failed, rejected = run.finish()
         declared = next((outcome.schema for outcome in outcomes if outcome.rows), b"")
         fits = [not outcome.rows or outcome.schema == declared for outcome in outcomes]
         header = {b'["a"]': b"a\n", b'["b"]': b"b\n"}.get(declared, b"")
@@ -177,18 +185,18 @@ def test_the_first_rows_in_plan_order_settle_the_columns(outcomes: list[Outcome]
         assert output == header + rows
         expected: list[tuple[int, str | int]] = []
         for index, (outcome, fit) in enumerate(zip(outcomes, fits, strict=True)):
-            refusal = replace(outcome, failures=(user_error(),))
-            expected += failed_lines(index, outcome if fit else refusal)
+            rejection = replace(outcome, failures=(user_error(),))
+            expected += failed_lines(index, outcome if fit else rejection)
         assert found_lines(failed) == expected
-        assert sorted(refused) == sorted(o.succeeded for o, fit in zip(outcomes, fits, strict=True) if not fit)
+        assert sorted(rejected) == sorted(o.succeeded for o, fit in zip(outcomes, fits, strict=True) if not fit)
 
 
-def test_a_refusal_names_both_schemas(tmp_path: Path) -> None:
-    run = Run(tmp_path, [Outcome(1, b"1\n", b'["a"]'), Outcome(1, b"2\n", b'["b"]')], CsvStream(RowFormat()))
+def test_a_rejection_names_both_schemas(tmp_path: Path) -> None:
+    run = Run(tmp_path, [Outcome(1, b"1\n", b'["a"]'), Outcome(1, b"2\n", b'["b"]')], CsvFormat(RowFormat()))
     run.arrive([1, 0])
-    output, (line,), refused = run.finish()
+    output, (line,), rejected = run.finish()
     assert output == b"a\n1\n"
-    assert refused == [1]
+    assert rejected == [1]
     assert line["cause"] == "wrong_return"
     assert "['a']" in line["error"]
     assert "['b']" in line["error"]
@@ -196,21 +204,21 @@ def test_a_refusal_names_both_schemas(tmp_path: Path) -> None:
 
 def test_nothing_is_written_beyond_the_frontier(tmp_path: Path) -> None:
     """Results that run ahead wait in the log."""
-    run = Run(tmp_path, [Outcome(1, b"%d\n" % n) for n in range(5)], TextStream())
+    run = Run(tmp_path, [Outcome(1, b"%d\n" % n) for n in range(5)], TextFormat())
     run.arrive([4, 1, 2])
-    assert run.recorder.assembly.advance() is False
+    assert run.writer.assembly.advance() is False
     assert run.output.read_bytes() == b""
     run.arrive([0])
-    run.recorder.assembly.advance()
+    run.writer.assembly.advance()
     assert run.output.read_bytes() == b"0\n1\n2\n"
-    assert run.recorder.assembly.position.frontier == 3
+    assert run.writer.assembly.checkpoint.frontier == 3
     run.arrive([3])
     assert run.finish()[0] == b"0\n1\n2\n3\n4\n"
 
 
 def test_rows_larger_than_a_piece_are_copied_whole(tmp_path: Path) -> None:
     big = b"x" * (9 << 20) + b"\n"
-    run = Run(tmp_path, [Outcome(1, b"a\n"), Outcome(1, big), Outcome(1, b"b\n")], TextStream())
+    run = Run(tmp_path, [Outcome(1, b"a\n"), Outcome(1, big), Outcome(1, b"b\n")], TextFormat())
     run.arrive([2, 1, 0])
     assert run.finish()[0] == b"a\n" + big + b"b\n"
 
@@ -224,7 +232,7 @@ def test_summary_only_leaves_no_output_but_failures(tmp_path: Path) -> None:
 
 
 def test_attempts_that_are_not_final_leave_an_event_and_no_row(tmp_path: Path) -> None:
-    run = Run(tmp_path, [Outcome(1, b"", b"", (user_error(),)), Outcome(1, b"row\n")], TextStream())
+    run = Run(tmp_path, [Outcome(1, b"", b"", (user_error(),)), Outcome(1, b"row\n")], TextFormat())
     run.arrive([0], final=False)
     run.arrive([0], final=False)
     run.outcomes[0] = Outcome(1, b"at last\n")
@@ -235,16 +243,17 @@ def test_attempts_that_are_not_final_leave_an_event_and_no_row(tmp_path: Path) -
     assert events["index"] == [0, 0, 0, 1]
     assert events["cause"] == ["user_error", "user_error", "succeeded", "succeeded"]
     assert run.directory.events.exists(), "a resume adds to them"
-    assert run.recorder.attempts[Cause.USER_ERROR] == 2
+    assert run.writer.attempts[AttemptOutcome.USER_ERROR] == 2
     errors = run.directory.error_log.read_text()
-    assert errors.count("rank 1 on node, try 3: user_error: ValueError: no\nTraceback ...") == 2
+    line = "mini-batch 0, rank 1 on node, try 3: user_error: ValueError: no\n"
+    assert errors == f"{line}Traceback ...\n\n{line}(traceback as before)\n\n", "ten thousand equal ones are one"
 
 
 def test_a_mixed_message_logs_only_what_is_final(tmp_path: Path) -> None:
     """Rows and failures of a message lie one after the other: what is left out must not shift the others."""
     outcomes = [Outcome(1, b"%d\n" % n) for n in range(4)]
     outcomes[2] = Outcome(2, b"", b"", (user_error(),))
-    run = Run(tmp_path, outcomes, TextStream())
+    run = Run(tmp_path, outcomes, TextFormat())
     run.arrive([0])
     records = np.zeros(3, dtype=ATTEMPT_DTYPE)
     failure = encode_failures([user_error()])
@@ -254,53 +263,87 @@ def test_a_mixed_message_logs_only_what_is_final(tmp_path: Path) -> None:
     records["row_bytes"] = [2, 0, 2]
     records["failure_bytes"] = [0, len(failure), 0]
     data = b"1\n" + failure + b"3\n"
-    run.recorder.accept(records, data, np.array([True, False, True]))
+    run.writer.append_final(records, data, np.array([True, False, True]))
     run.arrive([2])
     output, failed, _ = run.finish()
     assert output == b"0\n1\n3\n"
     assert found_lines(failed) == [(2, "/data/2_0"), (2, "/data/2_1")]
-    results = [record for record in scan(run.directory.results(1)) if record.type is RecordType.RESULTS]
+    results = [record for record in read_records(run.directory.results(1)) if record.type is RecordType.RESULTS]
     assert [record.count for record in results] == [1, 2, 1]
 
 
 def test_a_run_without_failures_needs_no_log_any_more(tmp_path: Path) -> None:
-    run = Run(tmp_path, [Outcome(1, b"row\n")], TextStream())
+    run = Run(tmp_path, [Outcome(1, b"row\n")], TextFormat())
     run.arrive([0])
-    while run.recorder.assembly.advance():
+    while run.writer.assembly.advance():
         pass
-    run.recorder.assembly.finish()
-    run.recorder.close(keep=False)
+    run.writer.assembly.finish()
+    run.writer.close(keep=False)
     run.lease.release()
     assert not run.directory.results(1).exists()
     assert run.output.read_bytes() == b"row\n"
 
 
+@pytest.mark.parametrize(
+    ("touch", "said"),
+    [
+        (lambda path: path.unlink(), "was deleted"),
+        (lambda path: os.truncate(path, 0), "has 0 bytes instead of 4"),
+        (lambda path: path.write_bytes(b"row\nmore\n"), "has 9 bytes instead of 4"),
+        (lambda path: (path.unlink(), path.write_bytes(b"row\n")), "was replaced by another file"),
+        (lambda path: path.write_bytes(b"wor\n"), "has other bytes than were written"),
+    ],
+    ids=["deleted", "cut", "appended to", "replaced", "edited"],
+)
+def test_an_output_that_others_touched_is_not_complete(
+    tmp_path: Path, touch: Callable[[Path], None], said: str
+) -> None:
+    """The log is what it can be made from again, so the run must not end as one that needs none."""
+    run = Run(tmp_path, [Outcome(1, b"row\n")], TextFormat())
+    run.arrive([0])
+    run.writer.assembly.advance()
+    touch(run.output)
+    with pytest.raises(RunDirectoryError, match=said) as caught:
+        run.writer.assembly.finish()
+    assert str(run.output) in str(caught.value)
+    assert "mpibatch resume" in str(caught.value)
+
+
+def test_an_output_is_not_opened_through_a_link(tmp_path: Path) -> None:
+    """A link in a prepared run directory would have another file overwritten."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "out").symlink_to(victim)
+    with pytest.raises(RunDirectoryError, match="links are not followed"):
+        ChecksummedFile(tmp_path / "out")
+    assert victim.read_text() == "precious"
+
+
 def test_a_schema_is_logged_once(tmp_path: Path) -> None:
     """Every rank announces it; the log tells what the numbers of its records mean."""
-    run = Run(tmp_path, [Outcome(1, b"1\n", b'["a"]')], CsvStream(RowFormat()))
-    run.recorder.learn(1, b'["a"]')
+    run = Run(tmp_path, [Outcome(1, b"1\n", b'["a"]')], CsvFormat(RowFormat()))
+    run.writer.add_schema(1, b'["a"]')
     run.arrive([0])
     run.finish()
-    kinds = [record.type for record in scan(run.directory.results(1))]
-    assert kinds == [RecordType.SCHEMA, RecordType.RESULTS, RecordType.CHECKPOINT]
+    kinds = [record.type for record in read_records(run.directory.results(1))]
+    assert kinds == [RecordType.SCHEMA, RecordType.RESULTS, RecordType.CHECKPOINT, RecordType.ENDED]
 
 
 @pytest.mark.parametrize("size", [0, 100])
 def test_a_full_disk_says_that_the_log_has_everything(tmp_path: Path, size: int) -> None:
-    from mpibatch.errors import RunDirectoryError
-    from tests.runs.test_log import file_size_limit
+    from tests.runs.test_results_log import file_size_limit
 
-    run = Run(tmp_path, [Outcome(1, b"x" * 1000 + b"\n")], TextStream())
+    run = Run(tmp_path, [Outcome(1, b"x" * 1000 + b"\n")], TextFormat())
     run.arrive([0])
     with file_size_limit(size), pytest.raises(RunDirectoryError, match="mpibatch resume"):
-        run.recorder.assembly.advance()
+        run.writer.assembly.advance()
 
 
 def test_items_that_cannot_be_counted_are_named_by_their_file(tmp_path: Path) -> None:
     from mpibatch.runs.failed_items import lines
     from mpibatch.types import MiniBatch
 
-    batch = MiniBatch(3, 0, 0, UNKNOWN, '{"k": 1}', b"a\0b")
+    batch = MiniBatch(3, 0, 0, UNKNOWN, '{"k": 1}', files_payload([b"a", b"b"]))
     text = lines(batch, Listed([]), UNKNOWN, [user_error()])
     found = [json.loads(line) for line in text.splitlines()]
     assert [line["item"] for line in found] == ["/data/a", "/data/b"]
@@ -311,7 +354,7 @@ def test_a_short_return_is_one_line_with_its_candidates(tmp_path: Path) -> None:
     from mpibatch.runs.failed_items import lines
     from mpibatch.types import MiniBatch
 
-    batch = MiniBatch(0, 0, 0, 3, "", b"a\0b\xff\0c")
+    batch = MiniBatch(0, 0, 0, 3, "", files_payload([b"a", b"b\xff", b"c"]))
     text = lines(batch, Listed([]), 3, [Failure("wrong_return", "2 missing", missing=2)])
     (line,) = [json.loads(line) for line in text.splitlines()]
     assert line["missing"] == 2

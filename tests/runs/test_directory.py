@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mpibatch.errors import RunDirectoryError
-from mpibatch.runs.directory import create, create_at, read_json, write_json
+from mpibatch.files import read_json, write_json
+from mpibatch.runs.directory import create, create_at
 
 
 def test_each_run_has_its_own_and_latest_is_the_newest(tmp_path: Path) -> None:
@@ -16,7 +17,7 @@ def test_each_run_has_its_own_and_latest_is_the_newest(tmp_path: Path) -> None:
     assert len({directory.path for directory in made}) == 3
     assert (tmp_path / "runs" / "latest").resolve() == made[-1].path
     assert not os.path.isabs(os.readlink(tmp_path / "runs" / "latest")), "the folder may be moved"
-    assert made[0].output_files.is_dir()
+    assert made[0].outputs.is_dir()
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == sorted(
         [*(directory.path.name for directory in made), "latest"]
     )
@@ -40,7 +41,7 @@ def test_a_relative_path_becomes_absolute(tmp_path: Path, monkeypatch: pytest.Mo
     assert create_at(Path("run")).path == tmp_path / "run"
 
 
-def test_a_file_in_the_way_is_said(tmp_path: Path) -> None:
+def test_a_file_in_the_way_is_reported(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
     with pytest.raises(RunDirectoryError, match="cannot make the run directory"):
         create(tmp_path / "runs")
@@ -82,7 +83,7 @@ def test_names_that_are_no_utf8_can_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[1]", "\x00"])
-def test_what_is_no_json_object_is_said(content: str | None, tmp_path: Path) -> None:
+def test_what_is_no_json_object_is_reported(content: str | None, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "run.json").write_text(content)
     with pytest.raises(RunDirectoryError, match="a run directory\\?"):

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mpibatch.errors import RunDirectoryError
-from mpibatch.runs.history import read
-from mpibatch.runs.log import MAGIC, OTHER_VERSION, RecordType, ResultsLog, results_in
+from mpibatch.runs.log_records import MAGIC, OTHER_VERSION, RecordType, has_records, has_results
+from mpibatch.runs.recovery import recover
+from mpibatch.runs.results_log import ResultsLog
 from tests.runs.full_disk import FullDisk
-from tests.runs.resuming import FORMATS, Result, Unattended, items_of, succeeded_of
+from tests.runs.resuming import APPENDED, FORMATS, Result, Unattended, items_of, succeeded_of
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # hundreds of fsync a test
 formats = pytest.mark.parametrize("file_name", FORMATS)
@@ -29,6 +30,15 @@ garbage = st.one_of(st.just(b""), st.just(bytes(1000)), st.binary(max_size=100))
 def fresh(file_name: str, seed: int = 0) -> Iterator[Unattended]:
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         yield Unattended(Path(folder) / "run", file_name, seed=seed)
+        close_below(folder)
+
+
+def close_below(folder: str) -> None:
+    """What incarnations that were just gone have left open: in a process of their own it would be closed."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{name}").startswith(folder):
+                os.close(int(name))
 
 
 @cache
@@ -46,7 +56,6 @@ def test_the_run_of_these_tests_has_failures_of_all_kinds() -> None:
 
 @formats
 @given(seed=st.integers(0, 1000), stops=st.lists(st.integers(0, 30), max_size=4), close=st.booleans())
-@settings(deadline=None, max_examples=12)
 def test_stopped_and_gone_on_with_any_number_of_times(file_name: str, seed: int, stops: list[int], close: bool) -> None:
     """Closed in order or just gone; results in any order, checkpoints anywhere."""
     with fresh(file_name, seed) as run:
@@ -57,7 +66,6 @@ def test_stopped_and_gone_on_with_any_number_of_times(file_name: str, seed: int,
 
 @formats
 @given(seed=st.integers(0, 50), stops=st.lists(st.integers(1, 25), max_size=2), where=st.floats(0, 1), noise=garbage)
-@settings(deadline=None, max_examples=25)
 def test_any_prefix_of_a_log_with_any_garbage_behind_resumes_to_the_same(
     file_name: str, seed: int, stops: list[int], where: float, noise: bytes
 ) -> None:
@@ -75,7 +83,6 @@ def test_any_prefix_of_a_log_with_any_garbage_behind_resumes_to_the_same(
 @formats
 @given(seed=st.integers(0, 50), where=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
 @example(seed=0, where=0.0, flip=1)
-@settings(deadline=None, max_examples=25)
 def test_a_flipped_byte_anywhere_resumes_to_the_same_or_is_refused(
     file_name: str, seed: int, where: float, flip: int
 ) -> None:
@@ -96,7 +103,9 @@ def test_a_flipped_byte_anywhere_resumes_to_the_same_or_is_refused(
 
 
 def shorten(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-10])
+    """Into what the checkpoint vouches for: failures known beyond the frontier stand behind it."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 3])
 
 
 def edit(path: Path) -> None:
@@ -114,7 +123,7 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("file_name", [name for name in FORMATS if name != "out.parquet"])
+@pytest.mark.parametrize("file_name", APPENDED)
 @pytest.mark.parametrize("which", ["output", "failed items"])
 @pytest.mark.parametrize("tamper", [shorten, edit, lengthen, empty, Path.unlink])
 def test_files_changed_by_others_are_made_anew(file_name: str, which: str, tamper: Callable[[Path], None]) -> None:
@@ -123,15 +132,15 @@ def test_files_changed_by_others_are_made_anew(file_name: str, which: str, tampe
         run.work(stop_after=30)
         tamper(run.output if which == "output" else run.directory.failed_items)
         assert run.work() == undisturbed(file_name)
-        assert any("changed by others" in damage for damage in run.told) == (tamper is not lengthen)
+        assert any("changed by others" in damage for damage in run.warnings) == (tamper is not lengthen)
 
 
 @formats
 @given(seed=st.integers(0, 50), room=st.integers(0, 12_000))
 @example(seed=0, room=7000)
-@settings(deadline=None, max_examples=40)
+@example(seed=32, room=5103)  # full while a stretch with rows that were refused is assembled
 def test_a_disk_that_is_full_at_any_byte_costs_nothing(file_name: str, seed: int, room: int) -> None:
-    """The write that fails may have written a part; the goodbye (a checkpoint) may then fit again, or not."""
+    """The write that fails may have written a part; the last checkpoint may then fit again, or not."""
     with fresh(file_name, seed) as run:
         run.work(stop_after=0)
         with FullDisk(room) as disk, contextlib.suppress(RunDirectoryError, OSError):
@@ -156,31 +165,31 @@ def test_reopened_mini_batches_run_again_and_the_output_stays_the_same(file_name
         failed = np.flatnonzero([succeeded_of(index) < items_of(index) for index in range(run.total)])
         log.append(RecordType.REOPENED, len(failed), failed.astype("<i8").tobytes())
         log.close()
-        history = read(run.directory)
-        assert history is not None
-        assert np.flatnonzero(~history.outcomes.table["final"]).tolist() == failed.tolist()
+        recovered = recover(run.directory)
+        assert recovered is not None
+        assert np.flatnonzero(~recovered.outcomes.table["final"]).tolist() == failed.tolist()
         run.work(stop_after=3)
         assert run.work() == undisturbed(file_name)
 
 
-def test_damage_is_told_with_its_place() -> None:
+def test_damage_is_reported_with_its_place() -> None:
     with fresh("out.txt") as run:
         run.work(stop_after=20)
         (log,) = run.logs()
         size = log.stat().st_size
         log.write_bytes(log.read_bytes() + b"garbage")
-        history = read(run.directory)
-        assert history is not None
-        (told,) = history.damage
-        assert f"byte {size} of {size + 7}" in told
+        recovered = recover(run.directory)
+        assert recovered is not None
+        (warning,) = recovered.warnings
+        assert f"byte {size} of {size + 7}" in warning
 
 
 def test_an_undamaged_log_is_not_called_damaged() -> None:
     with fresh("out.txt") as run:
         run.work(stop_after=20)
-        history = read(run.directory)
-        assert history is not None
-        assert history.damage == []
+        recovered = recover(run.directory)
+        assert recovered is not None
+        assert recovered.warnings == []
 
 
 def test_a_log_of_another_run_is_refused() -> None:
@@ -216,7 +225,7 @@ def test_events_damaged_or_torn_stop_no_resume() -> None:
         assert run.work() == undisturbed("out.txt")
 
 
-def test_an_unreadable_log_is_said(tmp_path: Path) -> None:
+def test_an_unreadable_log_is_reported(tmp_path: Path) -> None:
     """A folder in its place, since root may read every file."""
     run = Unattended(tmp_path / "run", "out.txt")
     run.work(stop_after=20)
@@ -227,12 +236,13 @@ def test_an_unreadable_log_is_said(tmp_path: Path) -> None:
         run.work()
 
 
-def test_outcomes_are_counted_by_headers_alone() -> None:
+def test_headers_alone_tell_whether_an_incarnation_has_done_anything() -> None:
     """What the launcher asks after an abnormal end: an incarnation that wrote its log's head has done nothing yet."""
     with fresh("out.txt") as run:
         run.work(stop_after=0)
-        assert results_in(run.logs()[0]) == 0
+        first = run.logs()[0]
+        assert (has_records(first), has_results(first)) == (True, False)
         run.work()
-        assert sum(map(results_in, run.logs())) == run.total
-        run.logs()[1].write_bytes(run.logs()[1].read_bytes()[:-3])
-        assert results_in(run.logs()[1]) <= run.total
+        assert has_results(run.logs()[1])
+        first.write_bytes(MAGIC[:-1])
+        assert (has_records(first), has_results(first)) == (False, False)

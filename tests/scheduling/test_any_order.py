@@ -18,18 +18,23 @@ from hypothesis.stateful import (
     rule,
 )
 
-from mpibatch.scheduling.scheduler import Abort, Action, Finish, Grant, Policy, Recall, Scheduler
-from mpibatch.scheduling.thresholds import Limits, Tally
-from mpibatch.types import UNKNOWN, Cause
+from mpibatch.attempts import AttemptOutcome
+from mpibatch.scheduling.actions import Abort, Action, Finish, Grant, Recall
+from mpibatch.scheduling.policy import SchedulingPolicy
+from mpibatch.scheduling.scheduler import Scheduler
+from mpibatch.scheduling.thresholds import FailureThresholds, OutcomeCounts
+from mpibatch.types import UNKNOWN
 from tests.scheduling.attempts import FAILING, Attempt, records
 
-limits = st.builds(
-    Limits,
+thresholds = st.builds(
+    FailureThresholds,
     error_threshold=st.sampled_from([-1, -1, 0, 1, 5, 30]),
     allowed_failed_count=st.sampled_from([-1, -1, 0, 2]),
     allowed_failed_percent=st.sampled_from([0.0, 50.0, 100.0]),
 )
-policies = st.builds(Policy, run_max_try=st.integers(1, 4), isolate_failures=st.booleans(), limits=limits)
+policies = st.builds(
+    SchedulingPolicy, run_max_try=st.integers(1, 4), isolate_failures=st.booleans(), thresholds=thresholds
+)
 
 
 @dataclass
@@ -47,7 +52,7 @@ class Entry:
 class Member:
     """What the model knows of one worker."""
 
-    held: list[int] = field(default_factory=list)
+    assigned: list[int] = field(default_factory=list)
     recall: int = 0  # what it was asked to give back
 
 
@@ -58,10 +63,10 @@ class AnyOrder(RuleBasedStateMachine):
         done=st.sets(st.integers(0, 59)),
         data=st.data(),
     )
-    def begin(self, items: list[int], policy: Policy, done: set[int], data: st.DataObject) -> None:
+    def begin(self, items: list[int], policy: SchedulingPolicy, done: set[int], data: st.DataObject) -> None:
         self.policy = policy
         self.entries = [Entry(count) for count in items]
-        self.tally = Tally()
+        self.tally = OutcomeCounts()
         outcomes = np.zeros(len(items), dtype=[("final", "?"), ("flags", "u1"), ("items", "<i4"), ("succeeded", "<i4")])
         for index in done:
             if index < len(items) and data.draw(st.booleans()):
@@ -73,20 +78,20 @@ class AnyOrder(RuleBasedStateMachine):
         self.members: dict[int, Member] = {}
         self.had: dict[int, set[int]] = {}  # whatever a rank was ever granted
         self.ends: list[Action] = []
-        self.stopping = False
+        self.draining = False
         self.accepted = 0
         self.successes: list[int] = []  # items of each, as assembly could still refuse it
         self.scheduler = Scheduler(len(items), policy, outcomes)
-        self.take(self.scheduler.begin())
+        self.apply_actions(self.scheduler.start())
 
     # -- what comes out
 
-    def take(self, actions: Sequence[Action]) -> None:
+    def apply_actions(self, actions: Sequence[Action]) -> None:
         for action in actions:
             assert not self.ends, f"{action} after {self.ends}"
             match action:
-                case Grant(rank, first, count, tries, isolate):
-                    assert not self.stopping
+                case Grant(rank, first, count, tries, isolate_items):
+                    assert not self.draining
                     assert count >= 1
                     member = self.members[rank]
                     for index in range(first, first + count):
@@ -94,22 +99,22 @@ class AnyOrder(RuleBasedStateMachine):
                         assert entry.holder is None
                         assert not entry.final
                         assert tries == entry.failures + (not entry.isolating)
-                        assert isolate == (entry.items if entry.isolating else 0)
+                        assert isolate_items == (entry.items if entry.isolating else 0)
                         entry.holder = rank
-                        member.held.append(index)
+                        member.assigned.append(index)
                         self.had.setdefault(rank, set()).add(index)
-                    assert count == 1 or not isolate
+                    assert count == 1 or not isolate_items
                 case Recall(rank, count):
                     member = self.members[rank]
                     assert not member.recall
-                    assert 1 <= count < len(member.held)
+                    assert 1 <= count < len(member.assigned)
                     member.recall = count
                 case Finish():
                     left = [entry for entry in self.entries if not entry.final]
-                    assert not left or (self.stopping and all(entry.holder is None for entry in left))
+                    assert not left or (self.draining and all(entry.holder is None for entry in left))
                     self.ends.append(action)
                 case Abort(reason):
-                    assert self.tally.passed(self.policy.limits) == reason
+                    assert self.tally.exceeded(self.policy.thresholds) == reason
                     self.ends.append(action)
 
     # -- what goes in
@@ -119,9 +124,9 @@ class AnyOrder(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.members) < 6)
     @rule(rank=st.integers(0, 8))
-    def join(self, rank: int) -> None:
+    def worker_ready(self, rank: int) -> None:
         self.members.setdefault(rank, Member())
-        self.take(self.scheduler.joined(rank))
+        self.apply_actions(self.scheduler.on_worker_ready(rank))
 
     @precondition(lambda self: self.members)
     @rule(data=st.data(), repeat=st.booleans())
@@ -129,7 +134,7 @@ class AnyOrder(RuleBasedStateMachine):
         """What a worker holds ends, in any number, order and way; maybe some of it stands twice in the message."""
         rank = self.some(data)
         member = self.members[rank]
-        ended = data.draw(st.lists(st.sampled_from(member.held), unique=True) if member.held else st.just([]))
+        ended = data.draw(st.lists(st.sampled_from(member.assigned), unique=True) if member.assigned else st.just([]))
         message = [self.outcome(index, data) for index in ended]
         if repeat and message:
             message.append(data.draw(st.sampled_from(message)))
@@ -148,32 +153,34 @@ class AnyOrder(RuleBasedStateMachine):
         items = 3 if entry.items == UNKNOWN else entry.items
         if entry.isolating:
             succeeded = data.draw(st.integers(0, items))
-            cause = Cause.SUCCEEDED if succeeded else data.draw(st.sampled_from(FAILING))
+            cause = AttemptOutcome.SUCCEEDED if succeeded else data.draw(st.sampled_from(FAILING))
             return Attempt(index, cause, items, succeeded, isolated=True)
         if data.draw(st.booleans()):
-            return Attempt(index, Cause.SUCCEEDED, items, data.draw(st.integers(0, items)))  # a short return too
-        return Attempt(index, data.draw(st.sampled_from([*FAILING, Cause.LOST_RANK])), entry.items, 0)
+            return Attempt(
+                index, AttemptOutcome.SUCCEEDED, items, data.draw(st.integers(0, items))
+            )  # a short return too
+        return Attempt(index, data.draw(st.sampled_from([*FAILING, AttemptOutcome.LOST_RANK])), entry.items, 0)
 
     def deliver(self, rank: int, message: list[Attempt]) -> None:
-        expected = [self.judge(rank, attempt) for attempt in message]
-        made_final, actions = self.scheduler.attempts(rank, records(message))
+        expected = [self.apply_attempt(rank, attempt) for attempt in message]
+        made_final, actions = self.scheduler.on_attempts(rank, records(message))
         assert made_final.tolist() == expected
-        self.take(actions)
+        self.apply_actions(actions)
 
-    def judge(self, rank: int, attempt: Attempt) -> bool:
+    def apply_attempt(self, rank: int, attempt: Attempt) -> bool:
         """The model's verdict: does this attempt make its mini-batch final?"""
         entry = self.entries[attempt.index]
         if entry.holder != rank:
             return False
         entry.holder = None
-        self.members[rank].held.remove(attempt.index)
-        if attempt.cause is not Cause.SUCCEEDED and not attempt.isolated:
-            if attempt.cause is Cause.LOST_RANK:
+        self.members[rank].assigned.remove(attempt.index)
+        if attempt.cause is not AttemptOutcome.SUCCEEDED and not attempt.isolated:
+            if attempt.cause is AttemptOutcome.LOST_RANK:
                 return False
             entry.failures += 1
             if entry.failures < self.policy.run_max_try:
                 return False
-            if self.policy.isolate_failures and attempt.cause is not Cause.LOAD_ERROR and attempt.items > 1:
+            if self.policy.isolate_failures and attempt.cause is not AttemptOutcome.LOAD_ERROR and attempt.items > 1:
                 entry.isolating = True
                 return False
         entry.final = True
@@ -191,58 +198,60 @@ class AnyOrder(RuleBasedStateMachine):
 
     @precondition(lambda self: self.members)
     @rule(data=st.data())
-    def give_back(self, data: st.DataObject) -> None:
+    def return_tasks(self, data: st.DataObject) -> None:
         """Unasked: a worker that retires, or an executor whose unbegun mini-batches cannot be run."""
         rank = self.some(data)
         member = self.members[rank]
-        given = data.draw(st.lists(st.sampled_from(member.held), unique=True) if member.held else st.just([]))
-        self.take_back(rank, given)
-        self.take(self.scheduler.returned(rank, given, asked=False))
+        returned = data.draw(
+            st.lists(st.sampled_from(member.assigned), unique=True) if member.assigned else st.just([])
+        )
+        self.unassign(rank, returned)
+        self.apply_actions(self.scheduler.on_returned(rank, returned, recalled=False))
 
     @precondition(lambda self: any(member.recall for member in self.members.values()))
     @rule(data=st.data())
-    def answer(self, data: st.DataObject) -> None:
+    def answer_recall(self, data: st.DataObject) -> None:
         """A recall is answered in full, in part, or with nothing."""
-        asked = sorted(rank for rank, member in self.members.items() if member.recall)
-        rank = data.draw(st.sampled_from(asked))
+        recalled = sorted(rank for rank, member in self.members.items() if member.recall)
+        rank = data.draw(st.sampled_from(recalled))
         member = self.members[rank]
-        most = min(member.recall, len(member.held))
-        given = member.held[len(member.held) - data.draw(st.integers(0, most)) :]
+        most = min(member.recall, len(member.assigned))
+        returned = member.assigned[len(member.assigned) - data.draw(st.integers(0, most)) :]
         member.recall = 0
-        self.take_back(rank, given)
-        self.take(self.scheduler.returned(rank, given, asked=True))
+        self.unassign(rank, returned)
+        self.apply_actions(self.scheduler.on_returned(rank, returned, recalled=True))
 
-    def take_back(self, rank: int, given: list[int]) -> None:
+    def unassign(self, rank: int, indices: list[int]) -> None:
         member = self.members[rank]
-        for index in list(given):
-            member.held.remove(index)
+        for index in list(indices):
+            member.assigned.remove(index)
             self.entries[index].holder = None
 
     @precondition(lambda self: self.members)
     @rule(data=st.data())
-    def leave(self, data: st.DataObject) -> None:
+    def worker_removed(self, data: st.DataObject) -> None:
         rank = self.some(data)
         member = self.members.pop(rank)
-        for index in member.held:
+        for index in member.assigned:
             self.entries[index].holder = None
-        self.take(self.scheduler.left(rank))
+        self.apply_actions(self.scheduler.on_worker_removed(rank))
 
     @precondition(lambda self: self.successes)
     @rule()
-    def refuse(self) -> None:
+    def reject_rows(self) -> None:
         """Assembly finds that the rows of a success fit no others."""
         items = self.successes.pop()
         self.tally.mini_batches_succeeded -= 1
         self.tally.mini_batches_failed += 1
         self.tally.items_succeeded -= items
         self.tally.items_failed += items
-        self.take(self.scheduler.reject(items))
+        self.apply_actions(self.scheduler.on_rows_rejected(items))
 
     @rule(sure=st.integers(0, 9))
-    def stop(self, sure: int) -> None:
+    def drain(self, sure: int) -> None:
         if not sure:
-            self.stopping = True
-            self.take(self.scheduler.stop())
+            self.draining = True
+            self.apply_actions(self.scheduler.drain())
 
     # -- what holds at any time
 
@@ -255,21 +264,21 @@ class AnyOrder(RuleBasedStateMachine):
         for index, entry in enumerate(self.entries):
             assert self.scheduler.is_final(index) == entry.final
         for rank, member in self.members.items():
-            assert self.scheduler.held_by(rank) == sorted(member.held)
+            assert self.scheduler.assigned_to(rank) == sorted(member.assigned)
 
     @invariant()
     def it_ends_when_it_must(self) -> None:
         if not hasattr(self, "scheduler") or self.ends:
             return
-        assert self.tally.passed(self.policy.limits) is None, "no Abort came"
+        assert self.tally.exceeded(self.policy.thresholds) is None, "no Abort came"
         assert any(not entry.final for entry in self.entries), "no Finish came"
-        assert not self.stopping or any(entry.holder is not None for entry in self.entries), "no Finish came"
+        assert not self.draining or any(entry.holder is not None for entry in self.entries), "no Finish came"
 
     @invariant()
     def nobody_idles_beside_work(self) -> None:
-        if not hasattr(self, "scheduler") or self.ends or self.stopping:
+        if not hasattr(self, "scheduler") or self.ends or self.draining:
             return
-        idle = [rank for rank, member in self.members.items() if not member.held and not member.recall]
+        idle = [rank for rank, member in self.members.items() if not member.assigned and not member.recall]
         if idle:
             assert not [entry for entry in self.entries if not entry.final and entry.holder is None]
 
@@ -278,22 +287,22 @@ class AnyOrder(RuleBasedStateMachine):
         if not hasattr(self, "scheduler"):
             return
         if not self.members and not self.ends:
-            self.join(99)
+            self.worker_ready(99)
         for _ in range(20 * len(self.entries) + 20):
             if self.ends:
                 break
             for rank, member in list(self.members.items()):
                 if member.recall:
                     member.recall = 0
-                    self.take(self.scheduler.returned(rank, [], asked=True))
+                    self.apply_actions(self.scheduler.on_returned(rank, [], recalled=True))
                 done = []
-                for index in list(member.held):
+                for index in list(member.assigned):
                     entry = self.entries[index]
                     items = abs(entry.items)
-                    done.append(Attempt(index, Cause.SUCCEEDED, items, items, isolated=entry.isolating))
+                    done.append(Attempt(index, AttemptOutcome.SUCCEEDED, items, items, isolated=entry.isolating))
                 self.deliver(rank, done)
         assert len(self.ends) == 1
 
 
-AnyOrder.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+AnyOrder.TestCase.settings = settings(stateful_step_count=50)
 TestAnyOrder = AnyOrder.TestCase

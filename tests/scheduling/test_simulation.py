@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mpibatch.scheduling.scheduler import Action, Finish, Grant, Policy, Recall, Scheduler
-from mpibatch.scheduling.thresholds import Limits
+from mpibatch.scheduling.actions import Action, Finish, Grant, Recall
+from mpibatch.scheduling.scheduler import Scheduler
 from tests.scheduling.attempts import Attempt, records
+from tests.scheduling.policies import policy_with
 
 LATENCY = 0.001  # seconds a message takes, one way
 
@@ -29,7 +30,7 @@ class Worker:
 class Simulation:
     def __init__(self, durations: Sequence[float], workers: int) -> None:
         self.durations = durations
-        self.scheduler = Scheduler(len(durations), Policy(limits=Limits(-1)))
+        self.scheduler = Scheduler(len(durations), policy_with(error_threshold=-1))
         self.workers = [Worker() for _ in range(workers)]
         self.events: list[tuple[float, int, str, int, object]] = []
         self.order = count()
@@ -50,14 +51,14 @@ class Simulation:
                 self.finished = self.now
 
     def run(self) -> float:
-        self.act(self.scheduler.begin())
+        self.act(self.scheduler.start())
         for rank in range(len(self.workers)):
-            self.act(self.scheduler.joined(rank))
+            self.act(self.scheduler.on_worker_ready(rank))
         while self.events:
             self.now, _, what, rank, value = heapq.heappop(self.events)
             worker = self.workers[rank]
             if what == "order":
-                self.obey(worker, rank, value)
+                self.handle_order(worker, rank, value)
             elif what == "done":
                 assert worker.running is not None
                 ended, worker.running = worker.running, None
@@ -65,15 +66,15 @@ class Simulation:
             elif what == "attempt":
                 assert isinstance(value, int)
                 attempt = Attempt(value, seconds=self.durations[value])
-                self.act(self.scheduler.attempts(rank, records([attempt]))[1])
+                self.act(self.scheduler.on_attempts(rank, records([attempt]))[1])
             else:
                 assert isinstance(value, list)
-                self.act(self.scheduler.returned(rank, value, asked=True))
+                self.act(self.scheduler.on_returned(rank, value, recalled=True))
             self.start(worker, rank)
         assert self.finished is not None
         return self.finished
 
-    def obey(self, worker: Worker, rank: int, order: object) -> None:
+    def handle_order(self, worker: Worker, rank: int, order: object) -> None:
         if isinstance(order, Grant):
             worker.backlog += range(order.first, order.first + order.count)
         else:
@@ -121,7 +122,7 @@ def test_a_long_tail_at_the_end_is_shared() -> None:
     assert Simulation(durations, 4).run() <= list_scheduling(durations, 4) + 0.1
 
 
-def test_short_mini_batches_travel_in_groups() -> None:
+def test_short_mini_batches_are_granted_many_at_once() -> None:
     """A message per mini-batch would limit rank 0: grants must be far fewer than mini-batches."""
     simulation = Simulation([0.0005] * 5000, 4)
     simulation.run()

@@ -1,0 +1,9 @@
+"""azureml.core.compute.computeinstance: ComputeInstance."""
+
+from mpibatch.azureml.absent import ABSENT
+from mpibatch.lazy import lazy_module
+
+_NAMES = {
+    "ComputeInstance": "mpibatch.sdk.compute",
+}
+__getattr__, __dir__ = lazy_module(__name__, _NAMES, ABSENT)

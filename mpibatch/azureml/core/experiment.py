@@ -1,0 +1,9 @@
+"""azureml.core.experiment: Experiment."""
+
+from mpibatch.azureml.absent import ABSENT
+from mpibatch.lazy import lazy_module
+
+_NAMES = {
+    "Experiment": "mpibatch.pipelines.api",
+}
+__getattr__, __dir__ = lazy_module(__name__, _NAMES, ABSENT)

@@ -1,0 +1,9 @@
+"""azureml.data.file_dataset: FileDataset."""
+
+from mpibatch.azureml.absent import ABSENT
+from mpibatch.lazy import lazy_module
+
+_NAMES = {
+    "FileDataset": "mpibatch.sdk.dataset_kinds",
+}
+__getattr__, __dir__ = lazy_module(__name__, _NAMES, ABSENT)

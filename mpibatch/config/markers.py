@@ -1,0 +1,93 @@
+"""The words in which `schema.py` declares a setting, next to its type and its default.
+
+    run_max_try: Annotated[int, Interval(ge=1, le=255), OnResume(), Doc("Total tries of a mini-batch.")] = 3
+
+Bounds are those of `annotated_types`; what it has no word for is here. `settings.py` reads them: whatever is known of
+a setting (its check, the wording of messages, the JSON Schema, the reference) follows from its one declaration.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Doc:
+    """What the setting means, for people; Markdown."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OnResume:
+    """A resumed run may have another value than before: it changes no row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Auto:
+    """None is written as "auto", and must be: null is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """What a number is a number of: "seconds"."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """The lowest value is no number but a switch: `-1 to tolerate all`."""
+
+    value: int
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Text that `regex` finds a match in; `words` say what that is. The regex is one to Python, Rust and JavaScript."""
+
+    regex: str
+    words: str
+
+    def matches(self, text: str) -> bool:
+        """Whether all of `text`, a final line break included, is what an anchored pattern describes."""
+        return re.fullmatch(self.regex, text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The job file has another form than the dataclass: a type, and what it is in words."""
+
+    form: Any
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The job file has another name for it. required: it has to be there, though the dataclass has a default."""
+
+    name: str
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShortFor:
+    """A section may be written as text alone, which is the value of its key `key`."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class For:
+    """Only for inputs, or output files, of these types."""
+
+    types: tuple[str, ...]
+
+    def __init__(self, *types: str) -> None:
+        object.__setattr__(self, "types", types)
+
+
+@dataclass(frozen=True, slots=True)
+class Internal:
+    """Not in the job file."""

@@ -1,0 +1,53 @@
+"""All results that one look at the ranks has brought, as one batch: rank 0 writes, judges and answers them together.
+
+    (rank 1, Results), (rank 7, Results), (rank 1, Heartbeat), (rank 3, Results)
+      --gathered--> (rank 1, ResultsBatch of 1 and 7), (rank 1, Heartbeat), (rank 3, ResultsBatch)
+
+What a result costs rank 0 is mostly the same whether it comes alone or with a hundred others.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpibatch.attempt_table import ATTEMPT_DTYPE
+from mpibatch.worker.messages import Results
+
+
+@dataclass(frozen=True, slots=True)
+class ResultsBatch:
+    """records: of ATTEMPT_DTYPE; data: each one's bytes, in order; parts: the (rank, first, last) of each message."""
+
+    records: NDArray[np.void]
+    data: bytes
+    parts: tuple[tuple[int, int, int], ...]
+
+    @staticmethod
+    def of(messages: Sequence[tuple[int, Results]]) -> "ResultsBatch":
+        """Of these ranks' messages."""
+        parts, first = [], 0
+        for rank, results in messages:
+            last = first + len(results.records) // ATTEMPT_DTYPE.itemsize
+            parts.append((rank, first, last))
+            first = last
+        records = np.frombuffer(b"".join([results.records for _, results in messages]), dtype=ATTEMPT_DTYPE)
+        return ResultsBatch(records, b"".join([results.data for _, results in messages]), tuple(parts))
+
+
+def gathered(messages: Iterable[tuple[int, Any]], at_most: int) -> Iterator[tuple[int, Any]]:
+    """The messages in order; Results that follow each other as one ResultsBatch, of `at_most` messages."""
+    waiting: list[tuple[int, Results]] = []
+    for rank, message in messages:
+        is_results = isinstance(message, Results)
+        if waiting and (not is_results or len(waiting) == at_most):
+            yield waiting[0][0], ResultsBatch.of(waiting)
+            waiting = []
+        if is_results:
+            waiting.append((rank, message))
+        else:
+            yield rank, message
+    if waiting:
+        yield waiting[0][0], ResultsBatch.of(waiting)

@@ -1,0 +1,13 @@
+"""Payloads of input type `files`, for tests that make mini-batches by hand."""
+
+from collections.abc import Sequence
+
+from mpibatch.config.schema import Input, InputType
+from mpibatch.datasets.path_codec import PathCodec
+
+
+def files_payload(names: Sequence[bytes | str]) -> bytes:
+    """Names below /data, where nothing was seen."""
+    codec = PathCodec(Input("names", InputType.FILES, ("/data",)))
+    paths = [b"/data/" + (name.encode() if isinstance(name, str) else name) for name in names]
+    return codec.pack(paths, [None] * len(paths))
