@@ -1,4 +1,4 @@
-"""Arrow in three small pieces: names of column types, the one table of which type holds two others, and columns out of
+"""Arrow in small pieces: names of column types, the one table of which type holds two others, and columns out of
 NumPy arrays and bytes without pandas.
 
 Type names are those that users write, in `column_types` of an input and in `schema` of an output: Arrow's own (int8 ...
@@ -14,6 +14,7 @@ and Python's usual ones (float64, int, float, str, datetime64[ns], timedelta64[s
 import difflib
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -296,3 +297,15 @@ def texts(values: Sequence[bytes], type: pa.DataType) -> pa.Array:
 def to_numpy(column: pa.Array, dtype: type[np.generic]) -> "NDArray[Any]":
     """The numbers of a column as they lie in memory, not copied."""
     return np.frombuffer(column.buffers()[1], dtype=dtype)[column.offset : column.offset + len(column)]
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """A whole file, by this thread alone, since one of pyarrow's that still held the file when the process ends would
+    abort it ("terminate called without an active exception"); those of `pq.read_table` cannot be switched off.
+
+    Raises OSError, pa.ArrowException.
+    """
+    import pyarrow.parquet as pq  # slow to import, for what many do not need
+
+    with path.open("rb") as file:  # pyarrow opens no path that is not UTF-8
+        return pq.ParquetFile(file, pre_buffer=False).read(use_threads=False)

@@ -21,4 +21,5 @@ class ArrowFormat(ColumnarFormat):
 
     def read(self, path: Path) -> Any:
         with path.open("rb") as file:
-            return pa.ipc.open_file(file).read_all()
+            options = pa.ipc.IpcReadOptions(use_threads=False)  # see read_parquet
+            return pa.ipc.open_file(file, options=options).read_all()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from mpibatch.arrow import read_parquet
 from mpibatch.output.columnar import ColumnarFormat
 
 
@@ -17,5 +18,4 @@ class ParquetFormat(ColumnarFormat):
         return pq.ParquetWriter(file, schema)
 
     def read(self, path: Path) -> Any:
-        # a thread of pyarrow that outlives the file would abort the process
-        return pq.read_table(path, use_threads=False, pre_buffer=False)
+        return read_parquet(path)

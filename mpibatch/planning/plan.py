@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mpibatch.arrow import numbers, texts, to_numpy
+from mpibatch.arrow import numbers, read_parquet, texts, to_numpy
 from mpibatch.datasets.base import Dataset
 from mpibatch.errors import RunDirectoryError
 from mpibatch.files import replacing, write_error
@@ -62,11 +62,7 @@ class Plan:
     def read(path: Path) -> "Plan":
         """The plan of a run that is resumed. Raises RunDirectoryError."""
         try:
-            with path.open("rb") as file:  # pyarrow opens no path that is not UTF-8
-                # A thread of pyarrow that still held `file` when the process ends would abort it
-                # ("terminate called without an active exception")
-                table = pq.read_table(file, use_threads=False, pre_buffer=False)
-            batches = table.select(SCHEMA.names).combine_chunks().to_batches(max_chunksize=CHUNK)
+            batches = read_parquet(path).select(SCHEMA.names).combine_chunks().to_batches(max_chunksize=CHUNK)
         except (OSError, KeyError, pa.ArrowException) as error:
             raise RunDirectoryError(f"cannot read the plan {path}: {error}") from error
         return Plan(batches)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mpibatch.arrow import to_numpy
+from mpibatch.arrow import read_parquet, to_numpy
 from mpibatch.attempt_table import ATTEMPT_DTYPE
 from mpibatch.attempts import ATTEMPT_FIELDS, AttemptOutcome
 from mpibatch.runs.directory import RunDirectory
@@ -61,11 +61,9 @@ def _attempts(directory: RunDirectory) -> NDArray[np.void]:
 
 def _from_table(path: Path) -> NDArray[np.void]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        with path.open("rb") as file:
-            table = pq.ParquetFile(file).read().combine_chunks()  # read_table would import pandas
+        table = read_parquet(path).combine_chunks()
     except (OSError, pa.ArrowInvalid):
         return np.empty(0, dtype=ATTEMPT_DTYPE)
     records = np.zeros(len(table), dtype=ATTEMPT_DTYPE)
