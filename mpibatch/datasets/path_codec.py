@@ -25,11 +25,12 @@ class PathCodec:
 
     def __init__(self, spec: Input) -> None:
         self._prefix = root_of(spec).rstrip("/") + "/"
+        self._prefix_bytes = os.fsencode(self._prefix)
         self._encoding = sys.getfilesystemencoding()
 
     def pack(self, paths: list[bytes], identities: Sequence[FileIdentity | None]) -> bytes:
         """Absolute paths, or URLs, with the identity of each, as a payload."""
-        prefix = os.fsencode(self._prefix)
+        prefix = self._prefix_bytes
         relative = all(path.startswith(prefix) for path in paths)
         names = b"\0".join(path[len(prefix) :] for path in paths) if relative else b"\0".join(paths)
         header = _HEADER.pack(RELATIVE if relative else ABSOLUTE, len(paths))

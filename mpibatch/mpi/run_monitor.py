@@ -1,6 +1,7 @@
 """Where a run stands: status.json about once a second, progress lines, and summary.json at the end."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -70,6 +71,8 @@ class RunMonitor:
         add_ranks(self._directory, records, library)
         table = placement_table([(info.host, info.placement or info.problem or "coordinates only") for info in ranks])
         self.notify(f"what each executor got:\n{indent(table, '  ')}")
+        # while the executors start: at the end of a short run it would be waited for
+        threading.Thread(target=_prepare_report, name="mpibatch-report", daemon=True).start()
 
     def on_grant(self) -> None:
         """Mini-batches are granted: with the first of them processing begins."""
@@ -157,3 +160,9 @@ class RunMonitor:
         tally = self._scheduler.tally
         done = tally.items_succeeded + tally.items_failed
         return self._plan.items if self._plan.items != UNKNOWN or self._scheduler.remaining else done
+
+
+def _prepare_report() -> None:
+    from mpibatch.reporting.report import prepare
+
+    prepare()

@@ -127,7 +127,7 @@ def _lanes(
     repeated = np.concatenate(([False], ranks[1:] == ranks[:-1])) if len(ranks) else np.zeros(0, dtype=bool)
     waited[np.isinf(gap) & repeated] = 0.0  # of the last one nobody can tell; it was most likely read ahead
     lanes = []
-    for rank in sorted({*np.unique(ranks).tolist(), *(start.rank for start in starts)}):
+    for rank in sorted({*ranks[~repeated].tolist(), *(start.rank for start in starts)}):
         low, high = np.searchsorted(ranks, [rank, rank + 1])
         part = slice(int(low), int(high))
         inits = sorted((start.ready - start.seconds, start.seconds) for start in starts if start.rank == rank)

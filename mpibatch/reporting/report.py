@@ -14,7 +14,6 @@ from typing import Any
 
 import jinja2
 import numpy as np
-import yaml
 from markupsafe import Markup
 
 from mpibatch.attempts import AttemptOutcome
@@ -38,6 +37,11 @@ RELOAD_SECONDS = 30
 KINDS_SHOWN = 20
 SLOWEST_SHOWN = 10
 RANKS_SHOWN = 64
+
+
+def prepare() -> None:
+    """Does what each first report must, a tenth of a second, while there is nothing else to do."""
+    _template()
 
 
 def report(directory: RunDirectory, path: Path) -> Path:
@@ -164,6 +168,8 @@ def _job_text(job: Job) -> str:
         with open(job.file, encoding="utf-8", errors="backslashreplace") as file:
             return text.printable_lines(file.read(100_000))
     except (OSError, ValueError):
+        import yaml  # seldom needed, and slow to import
+
         try:
             return yaml.safe_dump(yaml.safe_load(to_json(job)), sort_keys=False, allow_unicode=False)
         except (yaml.YAMLError, MpibatchError):
