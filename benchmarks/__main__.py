@@ -23,6 +23,7 @@ from benchmarks.results import Section
 
 CLAIMS = (
     "dispatch", "images", "work", "metg", "table", "memory", "journal", "capacity", "plan", "startup", "views",
+    "models",
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.figures import Measured
@@ -30,7 +31,8 @@ def main(description: str | None, measure: Callable[[argparse.Namespace], Measur
     quick = "--quick" in sys.argv
     for name, size in {**COMMON, **sizes}.items():
         default = size.quick if quick else size.ordinary
-        parser.add_argument(f"--{name}", type=type(default), default=default, help=f"{size.help} [{default}]")
+        kind = str if isinstance(default, str) else partial(_above_zero, type(default))
+        parser.add_argument(f"--{name}", type=kind, default=default, help=f"{size.help} [{default}]")
     options = parser.parse_args()
     adopt_orphans()
     try:
@@ -41,3 +43,13 @@ def main(description: str | None, measure: Callable[[argparse.Namespace], Measur
         print(line, flush=True)
     if options.json:
         measured.write(options.json)
+
+
+def _above_zero(kind: type[float], text: str) -> float:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = kind(0)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is no {'whole ' * (kind is int)}number above 0")
+    return value

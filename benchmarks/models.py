@@ -15,6 +15,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +29,27 @@ from benchmarks.rounds import in_turn
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A job: its script's name and arguments, mini-batches, and how often its data are repeated."""
+    """A job: its script's name and arguments, files or rows of a mini-batch, and how often its data are repeated."""
 
     script: str
     size: int
     repeats: int
     arguments: tuple[str, ...] = ()
     rows: str = ""  # the file of its rows, where its data are no files
+    packages: tuple[str, ...] = ()  # that its script imports
 
 
 MODELS = {
-    "filetypes": Model("identify", 8, 4),
-    "ocr": Model("read_text", 2, 1),
+    "filetypes": Model("identify", 8, 4, packages=("magika",)),
+    "ocr": Model("read_text", 2, 1, packages=("rapidocr_onnxruntime",)),
     "embeddings": Model("embed", 64, 20, ("--encoder", "encoder.npz"), "messages.jsonl"),
     "prompts": Model(
-        "complete", 16, 4, ("--engine", "torch", "--model", "model", "--max-tokens", "8"), "prompts.jsonl"
+        "complete",
+        16,
+        4,
+        ("--engine", "torch", "--model", "model", "--max-tokens", "8"),
+        "prompts.jsonl",
+        ("torch", "transformers"),
     ),
 }
 
@@ -109,8 +116,12 @@ def rate(peer: peers.Peer, batches: list[Any], items: int, ranks: int) -> float:
 
 
 def measure(options: argparse.Namespace) -> Measured:
-    measured = Measured()
-    shares = {name: measure_one(name, options, measured) for name in options.jobs.split(",")}
+    measured, shares = Measured(), {}
+    for name in options.jobs.split(","):
+        if missing := [package for package in MODELS[name].packages if find_spec(package) is None]:
+            measured.notes.append(f"{name} is left out: {' and '.join(missing)} not installed")
+        else:
+            shares[name] = measure_one(name, options, measured)
     measured.charts = [bar_chart("Jobs with models", "mpibatch's share of plain loops", shares)]
     return measured
 

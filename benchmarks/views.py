@@ -1,6 +1,6 @@
 """A run of a million mini-batches is reported in seconds, and being looked at costs a run next to nothing.
 
-    python -m benchmarks.views [--quick] [--mini-batches 1000000] [--long 7000000] [--rounds 1] [--ranks 2]
+    python -m benchmarks.views [--quick] [--mini-batches 1000000] [--long 3000000] [--rounds 1] [--ranks 2]
 
 1. A run of no-op mini-batches, and then `mpibatch report`: seconds, and bytes of the page.
 2. A longer run of them, twice: as it is, with progress lines, status.json every second and report.html every
@@ -69,7 +69,7 @@ if __name__ == "__main__":
     be_a_rank(ALTERATIONS)
     sizes = {
         "mini-batches": Size(1_000_000, 20_000),
-        "long": Size(7_000_000, 40_000, "mini-batches of the run whose cost is measured"),
+        "long": Size(3_000_000, 40_000, "mini-batches of the run whose cost is measured"),
         "rounds": Size(1, 1),
     }
     claim.main(__doc__, measure, sizes)
