@@ -10,10 +10,11 @@ numbers. What hangs on several keys or on files is not judged here.
 """
 
 import copy
+import os
 import re
 import typing
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import is_dataclass
 from enum import StrEnum
 from functools import cache
@@ -55,7 +56,8 @@ def read_text(hint: Any, text: str) -> Any:
         readings.insert(0, int(text) if _DIGITS.fullmatch(text) else float(text))
     if text.strip().lower() in ("true", "false"):
         readings.insert(0, text.strip().lower() == "true")
-    adapter: TypeAdapter[Any] = TypeAdapter(_checked(hint), config=STRICT)
+    with _without_plugins():
+        adapter: TypeAdapter[Any] = TypeAdapter(_checked(hint), config=STRICT)
     for value in readings:
         with suppress(ValidationError):
             return adapter.validate_python(value)
@@ -64,7 +66,25 @@ def read_text(hint: Any, text: str) -> Any:
 
 @cache
 def _adapter(kind: type) -> "TypeAdapter[Fields]":
-    return TypeAdapter(_section(kind))
+    with _without_plugins():
+        return TypeAdapter(_section(kind))
+
+
+@contextmanager
+def _without_plugins() -> Iterator[None]:
+    """Else pydantic looks for some in the metadata of every package that is installed, which takes longer than a check.
+
+    Scripts, which inherit the environment, may have theirs.
+    """
+    name = "PYDANTIC_DISABLE_PLUGINS"
+    before = os.environ.get(name)
+    os.environ[name] = "__all__"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def _section(kind: type, *, total: bool = False) -> Any:

@@ -1,6 +1,7 @@
 """All problems are told at once, each with its key, its value, what is allowed and what was meant."""
 
 import datetime
+import os
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -18,6 +19,18 @@ from mpibatch.errors import JobFileError
 Problems = Callable[..., list[str]]
 
 CONFIG = "parallel_run_config"
+
+
+@pytest.mark.parametrize("plugins", [None, "mine"])
+def test_the_environment_is_left_as_it_was(
+    problems: Problems, monkeypatch: pytest.MonkeyPatch, plugins: str | None
+) -> None:
+    """A script's own pydantic has its plugins."""
+    monkeypatch.delenv("PYDANTIC_DISABLE_PLUGINS", raising=False)
+    if plugins is not None:
+        monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", plugins)
+    assert problems({}, sets=("parallel_run_config.run_max_try=many",))
+    assert os.environ.get("PYDANTIC_DISABLE_PLUGINS") == plugins
 
 
 def test_all_problems_are_told_at_once(problems: Problems) -> None:
