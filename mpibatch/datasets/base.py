@@ -67,6 +67,22 @@ class LoadedBatch(Protocol):
         """Items [first, last), as a mini-batch of its own: how isolation halves."""
 
 
+class ListBatch:
+    """A mini-batch that is a list of texts: paths, of which those that are not UTF-8 hold surrogates, or lines."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: list[str]) -> None:
+        self.value = value
+
+    @property
+    def items(self) -> int:
+        return len(self.value)
+
+    def slice(self, first: int, last: int) -> "ListBatch":
+        return ListBatch(self.value[first:last])
+
+
 class Dataset(Protocol):
     """One input of a job. Construction is cheap and touches no data."""
 

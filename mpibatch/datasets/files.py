@@ -13,29 +13,13 @@ from typing import Any
 
 from mpibatch.config.schema import Input
 from mpibatch.config.values import Size
-from mpibatch.datasets.base import FailedItem, FileIdentity
+from mpibatch.datasets.base import FailedItem, FileIdentity, ListBatch
 from mpibatch.datasets.file_identity import ensure_unchanged, identity_of
 from mpibatch.datasets.path_codec import PathCodec
 from mpibatch.datasets.paths import find
 from mpibatch.types import Map, Split
 
 DEFAULT_COUNT = 10  # files a mini-batch
-
-
-class PathBatch:
-    """A mini-batch of files. Names that are not UTF-8 hold surrogates, which open() takes."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: list[str]) -> None:
-        self.value = value
-
-    @property
-    def items(self) -> int:
-        return len(self.value)
-
-    def slice(self, first: int, last: int) -> "PathBatch":
-        return PathBatch(self.value[first:last])
 
 
 class FileDataset:
@@ -59,7 +43,7 @@ class FileDataset:
         """Absolute paths, with what is at each now, as a payload."""
         return self._codec.pack(files, [identity_of(file) for file in files])
 
-    def load(self, payload: bytes) -> PathBatch:
+    def load(self, payload: bytes) -> ListBatch:
         paths = self._codec.unpack(payload)
         if not self._accepts_changes:
             for path, identity in zip(paths, self._codec.identities(payload), strict=True):
@@ -68,7 +52,7 @@ class FileDataset:
                 except OSError:
                     continue
                 ensure_unchanged(path, identity, found)
-        return PathBatch(paths)
+        return ListBatch(paths)
 
     def planned_files(self, payload: bytes) -> list[tuple[str, FileIdentity | None]]:
         return list(zip(self._codec.unpack(payload), self._codec.identities(payload), strict=True))

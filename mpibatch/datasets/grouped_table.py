@@ -14,7 +14,7 @@ that `columns` names may be missing from a file, and is null there. An index tha
 `columns` names it. Folders called `y=2020` are columns too (see hive.py).
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -24,7 +24,7 @@ import pyarrow as pa
 from mpibatch.config.schema import Input
 from mpibatch.config.values import Size, Unit
 from mpibatch.datasets import hive
-from mpibatch.datasets.base import FailedItem, FileIdentity, LoadError
+from mpibatch.datasets.base import FileIdentity, LoadError
 from mpibatch.datasets.file_identity import identity_of
 from mpibatch.datasets.file_io import data_files, open_file
 from mpibatch.datasets.grouped_file import GroupedFile, GroupReader
@@ -38,13 +38,11 @@ from mpibatch.datasets.schemas import (
     merge,
     resolve_schema,
     settle,
-    to_pandas,
 )
-from mpibatch.datasets.table_base import EmptyFiles, FrameBatch, LoadErrorContext, Span, SpanCodec, failed_row_ranges
+from mpibatch.datasets.settled_table import SettledTable
+from mpibatch.datasets.table_base import UNREADABLE, EmptyFiles, NumberedRows, Span, SpanCodec
 from mpibatch.errors import InputError
 from mpibatch.types import UNKNOWN, Map, Split
-
-UNREADABLE = 1  # flag of a span: the file could not be read while planning
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +57,11 @@ class FileSummary:
     planned: FileIdentity | None
 
 
-class GroupedTable(ABC):
+class GroupedTable(SettledTable, NumberedRows):
     """One input of a format whose files have groups of rows."""
 
     reads_data = True
+    unit = "rows"
 
     def __init__(self, spec: Input, size: Size | None) -> None:
         if size is not None and size.unit is Unit.ITEMS:
@@ -144,33 +143,7 @@ class GroupedTable(ABC):
         except (OSError, LoadError, pa.ArrowException):
             return None
 
-    def dump_state(self) -> bytes:
-        return b"" if self._schema is None else dump_schema(self._schema)
-
-    def load_state(self, state: bytes) -> None:
-        self._schema = load_schema(state) if state else None
-
     # Loading
-
-    @property
-    def schema(self) -> Any:
-        """The settled schema, None before it is."""
-        return self._schema
-
-    def decode(self, payload: bytes) -> Any:
-        """A slice as an Arrow table in the settled types. Raises LoadError."""
-        span = self._span_codec.unpack(payload)
-        with LoadErrorContext(span, "rows"):
-            return self.table(span)
-
-    def path_of(self, payload: bytes) -> str:
-        return self._span_codec.unpack(payload).path
-
-    def load(self, payload: bytes) -> FrameBatch:
-        span = self._span_codec.unpack(payload)
-        with LoadErrorContext(span, "rows"):
-            table = self.table(span)
-            return FrameBatch(to_pandas(table, table.schema if self._schema is None else self._schema))
 
     def table(self, span: Span) -> Any:
         """The rows of a span with the settled types. Raises LoadError, without naming the place."""
@@ -205,25 +178,6 @@ class GroupedTable(ABC):
         if self._open is not None:
             self._open.close()
             self._open = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": None}
-
-    def planned_files(self, payload: bytes) -> list[tuple[str, FileIdentity | None]]:
-        return self._span_codec.planned_files(payload)
-
-    def accept_changes(self) -> None:
-        self._span_codec.accept_changes()
-
-    # Failures
-
-    def failed_items(self, payload: bytes, lost: list[int] | None, items: int) -> list[FailedItem]:
-        span = self._span_codec.unpack(payload)
-        if span.flags & UNREADABLE and lost is None:
-            return [FailedItem(span.path, count=items)]
-        return failed_row_ranges(span.path, span.first, lost, items)
-
-    locate_items = failed_items
 
     def count_items(self, payload: bytes) -> int:
         span = self._span_codec.unpack(payload)

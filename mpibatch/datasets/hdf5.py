@@ -22,17 +22,15 @@ import h5py
 
 from mpibatch.config.schema import ByteStrings, Input
 from mpibatch.config.values import Size, Unit
-from mpibatch.datasets.base import FailedItem, FileIdentity, LoadError
+from mpibatch.datasets.base import FileIdentity, LoadError
 from mpibatch.datasets.file_identity import identity_of, unchanged
 from mpibatch.datasets.file_io import data_files, is_url
-from mpibatch.datasets.table_base import EmptyFiles, LoadErrorContext, Span, SpanCodec, failed_row_ranges
+from mpibatch.datasets.table_base import UNREADABLE, EmptyFiles, LoadErrorContext, NumberedRows, Span, SpanCodec
 from mpibatch.errors import InputError
 from mpibatch.types import UNKNOWN, Map, Split
 
 CONTIGUOUS = 1 << 23  # bytes of a mini-batch of datasets without chunks
 CACHE = 1 << 26
-
-UNREADABLE = 1  # flag of a span: the file could not be read while planning
 
 
 class ArrayBatch:
@@ -68,7 +66,7 @@ class FileLayout:
     planned: FileIdentity | None = None
 
 
-class Hdf5Dataset:
+class Hdf5Dataset(NumberedRows):
     """One input of type hdf5."""
 
     reads_data = True
@@ -155,25 +153,6 @@ class Hdf5Dataset:
                 self._open = None
             self._open = path, _opened(path)
         return self._open[1]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": None}
-
-    def planned_files(self, payload: bytes) -> list[tuple[str, FileIdentity | None]]:
-        return self._span_codec.planned_files(payload)
-
-    def accept_changes(self) -> None:
-        self._span_codec.accept_changes()
-
-    # Failures
-
-    def failed_items(self, payload: bytes, lost: list[int] | None, items: int) -> list[FailedItem]:
-        span = self._span_codec.unpack(payload)
-        if span.flags & UNREADABLE and lost is None:
-            return [FailedItem(span.path, count=items)]
-        return failed_row_ranges(span.path, span.first, lost, items)
-
-    locate_items = failed_items
 
     def count_items(self, payload: bytes) -> int:
         span = self._span_codec.unpack(payload)

@@ -5,26 +5,11 @@ A line ends at "\\n" or "\\r\\n"; an empty one is an item, but what follows the 
 
 from mpibatch.config.schema import Input
 from mpibatch.config.values import Size
+from mpibatch.datasets.base import ListBatch
 from mpibatch.datasets.quoting import Delimiters
 from mpibatch.datasets.table_base import LoadErrorContext
 from mpibatch.datasets.text_codec import TextCodec
 from mpibatch.datasets.text_slices import FileHeader, TextSlices
-
-
-class LineBatch:
-    """A mini-batch of lines."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: list[str]) -> None:
-        self.value = value
-
-    @property
-    def items(self) -> int:
-        return len(self.value)
-
-    def slice(self, first: int, last: int) -> "LineBatch":
-        return LineBatch(self.value[first:last])
 
 
 class LinesDataset(TextSlices):
@@ -53,7 +38,7 @@ class LinesDataset(TextSlices):
     def load_state(self, state: bytes) -> None:
         pass
 
-    def load(self, payload: bytes) -> LineBatch:
+    def load(self, payload: bytes) -> ListBatch:
         span = self._span_codec.unpack(payload)
         with LoadErrorContext(span):
             data, header = self._bytes(span)
@@ -61,4 +46,4 @@ class LinesDataset(TextSlices):
         lines = text.split("\n")
         if not lines[-1]:
             lines.pop()
-        return LineBatch([line.removesuffix("\r") for line in lines])
+        return ListBatch([line.removesuffix("\r") for line in lines])

@@ -11,8 +11,8 @@ from typing import Any
 from mpibatch.config.schema import Input
 from mpibatch.config.values import Size
 from mpibatch.datasets import paths
-from mpibatch.datasets.base import FailedItem, FileIdentity, LoadError
-from mpibatch.datasets.files import DEFAULT_COUNT, PathBatch
+from mpibatch.datasets.base import FailedItem, FileIdentity, ListBatch, LoadError
+from mpibatch.datasets.files import DEFAULT_COUNT
 from mpibatch.datasets.url_io import download
 from mpibatch.types import Map, Split
 
@@ -36,7 +36,7 @@ class RemoteFileDataset:
         while group := list(islice(found, self._count)):
             yield Split(b"\0".join(group), len(group))
 
-    def load(self, payload: bytes) -> PathBatch:
+    def load(self, payload: bytes) -> ListBatch:
         folder = tempfile.mkdtemp(prefix="mpibatch-")
         loaded = LocalCopyBatch([])
         weakref.finalize(loaded, shutil.rmtree, folder, ignore_errors=True)
@@ -80,7 +80,7 @@ class RemoteFileDataset:
         return [os.fsdecode(name) for name in payload.split(b"\0")]
 
 
-class LocalCopyBatch(PathBatch):
+class LocalCopyBatch(ListBatch):
     """A mini-batch of copies, which live as long as it or any part of it."""
 
     __slots__ = ("__weakref__", "_whole")

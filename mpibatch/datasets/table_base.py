@@ -10,6 +10,7 @@ from mpibatch.datasets.base import FailedItem, FileIdentity, LoadError
 from mpibatch.datasets.path_codec import PathCodec
 
 _SPAN_HEADER = struct.Struct("<qqB")
+UNREADABLE = 1  # flag of a span: its file could not be read while planning
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,38 @@ class LoadErrorContext:
             raise type(error)(f"{self._where}: {error}") from error.__cause__
         if isinstance(error, OSError):
             raise LoadError(f"{self._where}: {error.strerror or error}") from error
+
+
+class SpanDataset:
+    """A dataset whose payloads are spans: which file is meant."""
+
+    _span_codec: SpanCodec
+
+    def path_of(self, payload: bytes) -> str:
+        return self._span_codec.unpack(payload).path
+
+    def planned_files(self, payload: bytes) -> list[tuple[str, FileIdentity | None]]:
+        return self._span_codec.planned_files(payload)
+
+    def accept_changes(self) -> None:
+        self._span_codec.accept_changes()
+
+
+class NumberedRows(SpanDataset):
+    """One whose files know how many rows they have, and whose last file stays open."""
+
+    _open: Any
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": None}
+
+    def failed_items(self, payload: bytes, lost: list[int] | None, items: int) -> list[FailedItem]:
+        span = self._span_codec.unpack(payload)
+        if span.flags & UNREADABLE and lost is None:
+            return [FailedItem(span.path, count=items)]
+        return failed_row_ranges(span.path, span.first, lost, items)
+
+    locate_items = failed_items
 
 
 class EmptyFiles:

@@ -27,10 +27,9 @@ from mpibatch.datasets.file_identity import identity_of, unchanged
 from mpibatch.datasets.file_io import compression, data_files, open_file
 from mpibatch.datasets.files import DEFAULT_COUNT
 from mpibatch.datasets.remote_files import LocalCopyBatch
-from mpibatch.datasets.table_base import EmptyFiles, LoadErrorContext, Span, SpanCodec
+from mpibatch.datasets.table_base import UNREADABLE, EmptyFiles, LoadErrorContext, Span, SpanCodec
 from mpibatch.types import UNKNOWN, Map, Split
 
-UNREADABLE = 1  # flag of a span: the archive could not be read while planning
 _PIECE = 1 << 20  # bytes copied at a time
 _SPAN_BYTES = struct.Struct("<I")  # before the span, which the members follow
 

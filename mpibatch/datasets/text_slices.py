@@ -35,7 +35,7 @@ from mpibatch.datasets.row_boundaries import (
     scan_segment,
     whole_rows,
 )
-from mpibatch.datasets.table_base import EmptyFiles, Span, SpanCodec
+from mpibatch.datasets.table_base import EmptyFiles, Span, SpanCodec, SpanDataset
 from mpibatch.errors import InputError
 from mpibatch.types import UNKNOWN, Map, Split
 
@@ -100,7 +100,7 @@ class FileCuts:
     ends: list[int] | SegmentScan
 
 
-class TextSlices(ABC):
+class TextSlices(SpanDataset, ABC):
     """One input of a text format."""
 
     reads_data = True
@@ -239,12 +239,6 @@ class TextSlices(ABC):
                 data += more
         self._last_header = path, header
         return header
-
-    def planned_files(self, payload: bytes) -> list[tuple[str, FileIdentity | None]]:
-        return self._span_codec.planned_files(payload)
-
-    def accept_changes(self) -> None:
-        self._span_codec.accept_changes()
 
     # Failures
 

@@ -20,8 +20,9 @@ from mpibatch.datasets import hive
 from mpibatch.datasets.base import LoadError
 from mpibatch.datasets.file_io import compression
 from mpibatch.datasets.paths import root_of
-from mpibatch.datasets.schemas import FOUND, dump_schema, load_schema, merge, resolve_schema, to_pandas
-from mpibatch.datasets.table_base import FrameBatch, LoadErrorContext, Sampler, Span
+from mpibatch.datasets.schemas import FOUND, dump_schema, load_schema, merge, resolve_schema
+from mpibatch.datasets.settled_table import SettledTable
+from mpibatch.datasets.table_base import Sampler, Span
 from mpibatch.datasets.text_slices import BROKEN, WHOLE, FileHeader, TextSlices
 from mpibatch.types import Map, Split
 
@@ -30,7 +31,7 @@ SAMPLE = 1 << 20  # bytes of a sample
 SAMPLES = 64
 
 
-class TextTable(TextSlices):
+class TextTable(SettledTable, TextSlices):
     """One input of a text format whose rows have columns."""
 
     text_wins: bool  # a column of several types is text
@@ -89,33 +90,7 @@ class TextTable(TextSlices):
             return dump_schema(schema)
         return b"" if data or header.start else None
 
-    def dump_state(self) -> bytes:
-        return b"" if self._schema is None else dump_schema(self._schema)
-
-    def load_state(self, state: bytes) -> None:
-        self._schema = load_schema(state) if state else None
-
     # Loading
-
-    @property
-    def schema(self) -> Any:
-        """The settled schema, None before it is."""
-        return self._schema
-
-    def decode(self, payload: bytes) -> Any:
-        """A slice as an Arrow table in the settled types. Raises LoadError."""
-        span = self._span_codec.unpack(payload)
-        with LoadErrorContext(span):
-            return self.table(span)
-
-    def path_of(self, payload: bytes) -> str:
-        return self._span_codec.unpack(payload).path
-
-    def load(self, payload: bytes) -> FrameBatch:
-        span = self._span_codec.unpack(payload)
-        with LoadErrorContext(span):
-            table = self.table(span)
-            return FrameBatch(to_pandas(table, table.schema if self._schema is None else self._schema))
 
     def table(self, span: Span) -> Any:
         """The rows of a span, in the settled types if there are such. Raises LoadError, without naming the place."""

@@ -77,13 +77,9 @@ def _append_format(file_name: str, fmt: RowFormat) -> AppendFormat:
         from mpibatch.output.csv import CsvFormat
 
         return CsvFormat(fmt)
-    if suffix == ".jsonl":
-        from mpibatch.output.jsonl import JsonlFormat
+    from mpibatch.output.lines import LineFormat
 
-        return JsonlFormat()
-    from mpibatch.output.text import TextFormat
-
-    return TextFormat()
+    return LineFormat()
 
 
 def _chosen(file_name: str, fmt: RowFormat) -> tuple[str, RowFormat]:

@@ -23,12 +23,13 @@ from typing import Any
 
 from mpibatch.config.schema import RowFormat
 from mpibatch.output.base import Encoded, InvalidReturn
+from mpibatch.output.lines import LineEncoder
 from mpibatch.output.return_values import as_python, invalid_return, is_missing, is_table, is_table_or_array
 from mpibatch.output.scalars import plain, span_text
 
 
-class JsonlEncoder:
-    """The executor's half."""
+class JsonlEncoder(LineEncoder):
+    """The executor's half; rank 0's is `LineFormat`."""
 
     def __init__(self, fmt: RowFormat) -> None:
         self._declared = list(fmt.schema) if fmt.schema else None
@@ -38,9 +39,6 @@ class JsonlEncoder:
         lines = [_line(row if self._declared is None else self._chosen(row)) for row in rows]
         return Encoded(len(lines), "".join(lines).encode("utf-8", "backslashreplace"))
 
-    def join(self, parts: list[Encoded]) -> Encoded:
-        return Encoded(sum(part.rows for part in parts), b"".join(part.data for part in parts))
-
     def _chosen(self, row: Any) -> Any:
         if not isinstance(row, dict) or self._declared is None:
             return row
@@ -49,22 +47,6 @@ class JsonlEncoder:
                 f"columns of append_row_format.schema are missing: {self._declared}; there are {list(row)}"
             )
         return {name: row.get(name) for name in self._declared}
-
-
-class JsonlFormat:
-    """Rank 0's half: lines carry their own names, so all fit."""
-
-    def header(self, schema: bytes) -> bytes:
-        return b""
-
-    def merge_schema(self, declared: bytes | None, schema: bytes) -> bytes | None:
-        return declared or schema
-
-    def reorder(self, declared: bytes, schema: bytes, data: bytes) -> bytes:
-        return data
-
-    def explain_mismatch(self, declared: bytes, schema: bytes) -> str:
-        return "every row fits a JSON lines file"
 
 
 def _list_rows(returned: Any) -> Iterable[Any]:

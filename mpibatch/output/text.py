@@ -19,6 +19,7 @@ from typing import Any
 
 from mpibatch.output.base import Encoded, InvalidReturn
 from mpibatch.output.frames import from_arrow, in_full
+from mpibatch.output.lines import LineEncoder
 from mpibatch.output.return_values import (
     NO_COLUMNS,
     as_python,
@@ -30,8 +31,8 @@ from mpibatch.output.return_values import (
 from mpibatch.output.scalars import plain
 
 
-class TextEncoder:
-    """The executor's half."""
+class TextEncoder(LineEncoder):
+    """The executor's half; rank 0's is `LineFormat`."""
 
     def encode(self, returned: Any) -> Encoded:
         if is_table(returned):
@@ -47,25 +48,6 @@ class TextEncoder:
         if text.count("\n") != count - 1 or "\r" in text:
             text = "\n".join([row.replace("\r", "\\r").replace("\n", "\\n") for row in rows])
         return Encoded(count, (text + "\n").encode("utf-8", "backslashreplace"))
-
-    def join(self, parts: list[Encoded]) -> Encoded:
-        return Encoded(sum(part.rows for part in parts), b"".join(part.data for part in parts))
-
-
-class TextFormat:
-    """Rank 0's half: lines have no schema, so all fit."""
-
-    def header(self, schema: bytes) -> bytes:
-        return b""
-
-    def merge_schema(self, declared: bytes | None, schema: bytes) -> bytes | None:
-        return declared or schema
-
-    def reorder(self, declared: bytes, schema: bytes, data: bytes) -> bytes:
-        return data
-
-    def explain_mismatch(self, declared: bytes, schema: bytes) -> str:
-        return "every row fits a text file"
 
 
 def _line(row: Any) -> str:

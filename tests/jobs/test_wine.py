@@ -1,32 +1,18 @@
 """The pipeline of three steps: what it says of the wines is right, and a second run takes what the first has made."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from mpibatch.cluster.environment import without_launcher_variables
+from tests.jobs.running import JOBS, start
 from tests.pipelines.conftest import states
-
-ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.processes
 
 
 def run(runs: Path, *options: str) -> Path:
     """The run directory."""
-    done = subprocess.run(
-        [sys.executable, "-m", "mpibatch", "run", ROOT / "jobs/wine/pipeline.yaml", "--output", runs, *options],
-        env={**without_launcher_variables(os.environ), "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
+    start("-m", "mpibatch", "run", JOBS / "wine" / "pipeline.yaml", "--output", runs, *options)
     return (runs / "latest").resolve()
 
 

@@ -22,7 +22,7 @@ from mpibatch.errors import RunDirectoryError
 from mpibatch.liveness.lease import acquire
 from mpibatch.output.base import AppendFormat, FinalizeFormat
 from mpibatch.output.csv import CsvFormat
-from mpibatch.output.text import TextFormat
+from mpibatch.output.lines import LineFormat
 from mpibatch.planning.plan import Plan
 from mpibatch.runs.checksummed_file import ChecksummedFile
 from mpibatch.runs.directory import RunDirectory, create_at
@@ -157,7 +157,7 @@ def arrive_anyhow(run: Run, data: st.DataObject) -> None:
 @settings(deadline=None)
 def test_text_in_any_order_of_arrival(outcomes: list[Outcome], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(folder, outcomes, TextFormat())
+        run = Run(folder, outcomes, LineFormat())
         arrive_anyhow(run, data)
         output, failed, rejected = run.finish()
         assert output == b"".join(outcome.rows for outcome in outcomes)
@@ -204,7 +204,7 @@ def test_a_rejection_names_both_schemas(tmp_path: Path) -> None:
 
 def test_nothing_is_written_beyond_the_frontier(tmp_path: Path) -> None:
     """Results that run ahead wait in the log."""
-    run = Run(tmp_path, [Outcome(1, b"%d\n" % n) for n in range(5)], TextFormat())
+    run = Run(tmp_path, [Outcome(1, b"%d\n" % n) for n in range(5)], LineFormat())
     run.arrive([4, 1, 2])
     assert run.writer.assembly.advance() is False
     assert run.output.read_bytes() == b""
@@ -218,7 +218,7 @@ def test_nothing_is_written_beyond_the_frontier(tmp_path: Path) -> None:
 
 def test_rows_larger_than_a_piece_are_copied_whole(tmp_path: Path) -> None:
     big = b"x" * (9 << 20) + b"\n"
-    run = Run(tmp_path, [Outcome(1, b"a\n"), Outcome(1, big), Outcome(1, b"b\n")], TextFormat())
+    run = Run(tmp_path, [Outcome(1, b"a\n"), Outcome(1, big), Outcome(1, b"b\n")], LineFormat())
     run.arrive([2, 1, 0])
     assert run.finish()[0] == b"a\n" + big + b"b\n"
 
@@ -232,7 +232,7 @@ def test_summary_only_leaves_no_output_but_failures(tmp_path: Path) -> None:
 
 
 def test_attempts_that_are_not_final_leave_an_event_and_no_row(tmp_path: Path) -> None:
-    run = Run(tmp_path, [Outcome(1, b"", b"", (user_error(),)), Outcome(1, b"row\n")], TextFormat())
+    run = Run(tmp_path, [Outcome(1, b"", b"", (user_error(),)), Outcome(1, b"row\n")], LineFormat())
     run.arrive([0], final=False)
     run.arrive([0], final=False)
     run.outcomes[0] = Outcome(1, b"at last\n")
@@ -253,7 +253,7 @@ def test_a_mixed_message_logs_only_what_is_final(tmp_path: Path) -> None:
     """Rows and failures of a message lie one after the other: what is left out must not shift the others."""
     outcomes = [Outcome(1, b"%d\n" % n) for n in range(4)]
     outcomes[2] = Outcome(2, b"", b"", (user_error(),))
-    run = Run(tmp_path, outcomes, TextFormat())
+    run = Run(tmp_path, outcomes, LineFormat())
     run.arrive([0])
     records = np.zeros(3, dtype=ATTEMPT_DTYPE)
     failure = encode_failures([user_error()])
@@ -273,7 +273,7 @@ def test_a_mixed_message_logs_only_what_is_final(tmp_path: Path) -> None:
 
 
 def test_a_run_without_failures_needs_no_log_any_more(tmp_path: Path) -> None:
-    run = Run(tmp_path, [Outcome(1, b"row\n")], TextFormat())
+    run = Run(tmp_path, [Outcome(1, b"row\n")], LineFormat())
     run.arrive([0])
     while run.writer.assembly.advance():
         pass
@@ -299,7 +299,7 @@ def test_an_output_that_others_touched_is_not_complete(
     tmp_path: Path, touch: Callable[[Path], None], said: str
 ) -> None:
     """The log is what it can be made from again, so the run must not end as one that needs none."""
-    run = Run(tmp_path, [Outcome(1, b"row\n")], TextFormat())
+    run = Run(tmp_path, [Outcome(1, b"row\n")], LineFormat())
     run.arrive([0])
     run.writer.assembly.advance()
     touch(run.output)
@@ -333,7 +333,7 @@ def test_a_schema_is_logged_once(tmp_path: Path) -> None:
 def test_a_full_disk_says_that_the_log_has_everything(tmp_path: Path, size: int) -> None:
     from tests.runs.test_results_log import file_size_limit
 
-    run = Run(tmp_path, [Outcome(1, b"x" * 1000 + b"\n")], TextFormat())
+    run = Run(tmp_path, [Outcome(1, b"x" * 1000 + b"\n")], LineFormat())
     run.arrive([0])
     with file_size_limit(size), pytest.raises(RunDirectoryError, match="mpibatch resume"):
         run.writer.assembly.advance()
