@@ -11,7 +11,7 @@
      `- StoppedEarly         exit 75  a signal, the walltime or a lost node; resumable
          `- RanksLost                 no rank is left that works
 
-Exit statuses are those of DESIGN's table of commands; 75 is EX_TEMPFAIL of sysexits.h.
+75 is EX_TEMPFAIL of sysexits.h, after which the same may be tried again.
 """
 
 from enum import IntEnum

@@ -10,7 +10,7 @@ from mpibatch.errors import RunDirectoryError
 
 @dataclass(frozen=True, slots=True)
 class RunDirectory:
-    """Names of DESIGN section 7 below `path`, an absolute folder."""
+    """Names below `path`, an absolute folder."""
 
     path: Path
 

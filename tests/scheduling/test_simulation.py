@@ -1,6 +1,6 @@
 """A run as discrete events: the real scheduler, simulated workers and messages that take time.
 
-Guards what DESIGN promises of a heavy-tailed load: within a few percent of in-order list scheduling without any
+Guards what is aimed at for a heavy-tailed load: within a few percent of in-order list scheduling without any
 overhead, since what a slow worker holds unbegun is recalled. Results are sent as they come, like a worker's.
 """
 
