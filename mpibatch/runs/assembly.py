@@ -192,7 +192,7 @@ class Assembly:
                     self._copy(log, offset, int(sums[start:stop].sum()))
         for index in (np.flatnonzero(rows["failure_bytes"]) + first).tolist():
             self._write_failed(index)
-            self._rejections.pop(index, None)
+        self._rejections.clear()  # not one by one: if a write fails, all of the stretch are told at the end
         self.frontier = last
         self.checkpoint = self._current_checkpoint()
 

@@ -26,7 +26,8 @@ def daemonize():
         os.setsid()
         if os.fork() == 0:
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-            Path("daemon.txt").write_text(str(os.getpid()))
+            Path("daemon.new").write_text(str(os.getpid()))
+            os.rename("daemon.new", "daemon.txt")
             os.execv("/bin/sleep", ["sleep", "1000"])
         os._exit(0)
     os.wait()
