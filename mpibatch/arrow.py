@@ -267,17 +267,28 @@ def _conform_struct(values: Any, kind: pa.DataType, safe: bool) -> Any:
 
 
 def _conform_list(values: Any, kind: pa.DataType, safe: bool) -> Any:
-    if pa.types.is_fixed_size_list(kind):
+    """Arrow's casts of lists of a fixed size are not used: they break lists of lists of nulls."""
+    fixed = pa.types.is_fixed_size_list
+    if fixed(kind) and fixed(values.type) and kind.list_size == values.type.list_size:
+        elements = conform(values.values, kind.value_type, safe)
+        return pa.Array.from_buffers(kind, len(values), values.buffers()[:1], -1, values.offset, [elements])
+    if fixed(kind):
         return values.cast(kind)
     import pyarrow.compute as pc  # seldom needed, and slow to import
 
-    plain = pa.types.is_list(values.type) or pa.types.is_large_list(values.type)
-    lists = values if plain else values.cast(pa.list_(values.type.value_type))
+    if fixed(values.type):
+        size = values.type.list_size
+        lists, offsets = values, numbers((values.offset + np.arange(len(values) + 1, dtype=np.int64)) * size)
+    else:
+        plain = pa.types.is_list(values.type) or pa.types.is_large_list(values.type)
+        lists = values if plain else values.cast(pa.list_(values.type.value_type))
+        offsets = pc.add(lists.offsets, 0)  # those of a slice cannot be put together with a mask of nulls
     large = pa.types.is_large_list(kind)
-    # added to, since those of a slice cannot be put together with a mask of nulls
-    offsets = pc.add(lists.offsets, 0).cast(pa.int64() if large else pa.int32())
     made = pa.LargeListArray if large else pa.ListArray
-    return made.from_arrays(offsets, conform(lists.values, kind.value_type, safe), type=kind, mask=lists.is_null())
+    elements = conform(lists.values, kind.value_type, safe)
+    return made.from_arrays(
+        offsets.cast(pa.int64() if large else pa.int32()), elements, type=kind, mask=lists.is_null()
+    )
 
 
 def numbers(values: "NDArray[Any]") -> pa.Array:

@@ -13,7 +13,7 @@ import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mpibatch.arrow import conform, wider
@@ -279,6 +279,8 @@ def _leaf(kind: pa.DataType) -> Any:
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_kinds, _kinds)
+@example(pa.list_(pa.null()), pa.list_(pa.list_(pa.null()), 2))
+@example(pa.list_(pa.list_(pa.null()), 2), pa.list_(pa.list_(pa.list_(pa.null())), 2))
 def test_what_is_found_wider_can_be_made(one: pa.DataType, other: pa.DataType) -> None:
     """`conform` makes what `wider` finds, of either type, of slices too; and the order does not matter."""
     found = wider(one, other)
