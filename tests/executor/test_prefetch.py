@@ -8,6 +8,8 @@ from mpibatch.attempts import AttemptOutcome
 from mpibatch.worker.messages import RecallTasks, Results, TasksReturned
 from tests.worker.sandboxed_executor import SandboxedExecutor, quick
 
+pytestmark = pytest.mark.processes
+
 # A files input that is loaded as if that read data. `on_load(name)` is what a test wants to happen then; what happens
 # is told, in order, with the thread it happened in.
 SLOW_FILES = """

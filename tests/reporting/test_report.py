@@ -54,6 +54,7 @@ def written(directory: RunDirectory) -> RunDirectory:
     return directory
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 360])
 def test_a_report_opens_offline_with_all_its_charts(browser: Browser, tmp_path: Path, width: int, scheme: str) -> None:
@@ -70,6 +71,7 @@ def test_a_report_opens_offline_with_all_its_charts(browser: Browser, tmp_path: 
     context.close()
 
 
+@pytest.mark.processes
 def test_nothing_of_a_users_is_interpreted(browser: Browser, tmp_path: Path) -> None:
     """Names, errors and tracebacks with HTML, template marks and control characters are shown as text."""
     opened = OpenReport(browser.new_page(), written(make_run(tmp_path / "run")))
@@ -80,6 +82,7 @@ def test_nothing_of_a_users_is_interpreted(browser: Browser, tmp_path: Path) -> 
     opened.check()
 
 
+@pytest.mark.processes
 def test_all_that_opens_is_reached_by_keyboard(browser: Browser, tmp_path: Path) -> None:
     """Tab comes to each summary, Enter opens it, and what is open stays open when the page is loaded again."""
     opened = OpenReport(browser.new_page(), written(make_run(tmp_path / "run")))
@@ -95,6 +98,7 @@ def test_all_that_opens_is_reached_by_keyboard(browser: Browser, tmp_path: Path)
     opened.check(loads=2)
 
 
+@pytest.mark.processes
 def test_a_running_report_changes_and_loads_itself_again(browser: Browser, tmp_path: Path) -> None:
     """The page of a run that goes on asks for the next one by itself; at the end it stops doing so."""
     directory = written(make_run(tmp_path / "run", status="running", failed=0))
@@ -112,6 +116,7 @@ def test_a_running_report_changes_and_loads_itself_again(browser: Browser, tmp_p
     context.close()
 
 
+@pytest.mark.processes
 @pytest.mark.ci
 def test_a_million_mini_batches_are_a_small_page(browser: Browser, tmp_path: Path) -> None:
     """Under 5 MB, with more executors than lanes."""
