@@ -11,6 +11,7 @@ from textwrap import indent
 from mpibatch.attempts import AttemptOutcome
 from mpibatch.errors import MpibatchError, RanksLost, RunDirectoryError, StoppedEarly
 from mpibatch.mpi.messages import Registered
+from mpibatch.mpi.status_thread import StatusThread
 from mpibatch.reporting import text
 from mpibatch.reporting.intervals import GrowingInterval
 from mpibatch.reporting.placement_table import placement_table
@@ -61,6 +62,7 @@ class RunMonitor:
         self._executors_started = 0
         self._ready_ranks = 0
         self._kinds_announced = 0
+        self._status = StatusThread(directory)
         self._interval = GrowingInterval()
         self._first_grant: float | None = None  # time.monotonic()
         self._final: Summary | None = None
@@ -88,7 +90,7 @@ class RunMonitor:
         """About once a second. ready_ranks: how many have an executor whose init() is done."""
         self._ready_ranks = ready_ranks
         summary = self._summary(RunState.RUNNING, "")
-        summary.write_status(self._directory)
+        self._status.put(summary)
         self._announce_failures(summary)
         if not self._watched and self._interval.is_over():
             self.notify(text.progress(summary))
@@ -106,6 +108,7 @@ class RunMonitor:
         ended = self._summary(RunState.of(error), str(error or ""))
         self._final = replace(ended, ranks_lost=isinstance(error, RanksLost))
         self._announce_failures(self._final)
+        self._status.stop()
         try:
             self._writer.ensure_owned()  # a successor's summary is not to be touched
             self._final.write_status(self._directory)

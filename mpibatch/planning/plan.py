@@ -8,7 +8,7 @@ A million mini-batches are a million rows in Arrow memory, not a million Python 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +76,7 @@ class Plan:
         except OSError as error:
             raise write_error(path, error) from error
 
-    @property
+    @cached_property
     def items(self) -> int:
         """All items, UNKNOWN where a mini-batch's are."""
         total = 0

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.5
 REPORT_SECONDS = 30.0
+REPORT_SHARE = 0.01  # of the time, at most, goes to live reports: a large run's is made less often
 RATE_SECONDS = 10.0  # the rate shown is that of the last so many
 
 
@@ -143,7 +144,7 @@ class Progress:
     # -- the thread
 
     def _show(self, directory: RunDirectory) -> None:
-        interval, last_report, last_seen = GrowingInterval(), time.monotonic(), 0.0
+        interval, next_report, last_seen = GrowingInterval(), time.monotonic() + REPORT_SECONDS, 0.0
         while not self._stop.wait(POLL_SECONDS):
             with contextlib.suppress(MpibatchError, OSError):
                 summary = Summary.read_status(directory)
@@ -157,9 +158,10 @@ class Progress:
                     self._write({"event": "progress", **asdict(summary), "items_per_second": recent})
                 elif self._mode is ProgressMode.LINES and interval.is_over():
                     self._console.notify(text.progress(summary, recent))
-                if time.monotonic() - last_report >= REPORT_SECONDS:
-                    last_report = time.monotonic()
+                if (began := time.monotonic()) >= next_report:
+                    next_report = began + REPORT_SECONDS  # also where it cannot be written
                     self._write_report(directory, summary)
+                    next_report = began + max(REPORT_SECONDS, (time.monotonic() - began) / REPORT_SHARE)
 
     def _write_report(self, directory: RunDirectory, summary: Summary) -> None:
         from mpibatch.reporting.report import write_report
