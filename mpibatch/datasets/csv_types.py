@@ -19,7 +19,12 @@ def is_doubtful(column: Any, data: bytes) -> bool:
     """Whether the column, read from `data`, may not be what the text says."""
     if pa.types.is_float64(column.type):
         return is_big(*extremes(column))
-    return bool(pa.types.is_integer(column.type)) and (b"0x" in data or b"0X" in data)
+    return bool(pa.types.is_integer(column.type)) and _has_hex(data)
+
+
+def _has_hex(data: bytes) -> bool:
+    # the letter is looked for first: it is rare, and the zero is not, at which a search for both would stop
+    return any(letter in data and b"0" + letter in data for letter in (b"x", b"X"))
 
 
 def exact_column(column: Any, text: Any) -> Any:

@@ -74,8 +74,7 @@ def scan_segment(
     last = _segment_start(file, last, size, delimiters)
     before = max(first - delimiters.width, 0)
     file.seek(before)
-    data = file.read(max(last, first) - before)
-    previous, data = data[: first - before], data[first - before :]
+    previous, data = file.read(first - before), file.read(max(last, first) - first)
     if len(data) != max(last, first) - first:
         raise OSError(f"the file ends at byte {first + len(data)}; is it being written?")
     target = _next_target(step, delimiters) if begins else 0
