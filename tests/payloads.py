@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from mpibatch.config.schema import Input, InputType
+from mpibatch.datasets import file_identity
 from mpibatch.datasets.path_codec import PathCodec
 
 
@@ -10,4 +11,4 @@ def files_payload(names: Sequence[bytes | str]) -> bytes:
     """Names below /data, where nothing was seen."""
     codec = PathCodec(Input("names", InputType.FILES, ("/data",)))
     paths = [b"/data/" + (name.encode() if isinstance(name, str) else name) for name in names]
-    return codec.pack(paths, [None] * len(paths))
+    return codec.pack(paths, file_identity.pack(None) * len(paths))

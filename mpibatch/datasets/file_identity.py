@@ -8,7 +8,7 @@ Owner, mode and the time of the inode are no part of it: chmod changes no data.
 
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -31,9 +31,22 @@ def identity_of(path: str | bytes) -> FileIdentity | None:
         return None
 
 
-def pack(identities: Sequence[FileIdentity | None]) -> bytes:
-    """In as many times `PACKED_BYTES`."""
-    return b"".join(_NOTHING if one is None else _PACKED.pack(*one) for one in identities)
+def packed(paths: Iterable[str | bytes]) -> bytes:
+    """What is at each path now, in as many times `PACKED_BYTES`. Without an object a file: there may be millions."""
+    parts = []
+    for path in paths:
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError):
+            parts.append(_NOTHING)
+        else:
+            parts.append(_PACKED.pack(found.st_size, found.st_mtime_ns, found.st_ino))
+    return b"".join(parts)
+
+
+def pack(identity: FileIdentity | None) -> bytes:
+    """In `PACKED_BYTES`."""
+    return _NOTHING if identity is None else _PACKED.pack(*identity)
 
 
 def unpack(data: bytes) -> list[FileIdentity | None]:

@@ -1,6 +1,6 @@
 """Files as items: a mini-batch is a list of absolute paths; what is in the files is the script's business.
 
-    input --paths.find--> absolute paths --stat, cut by count--> payload (path_codec.py)
+    input --paths.find--> absolute paths --stat, cut by count (map)--> payload (path_codec.py)
 
 Loading joins root and name and asks only whether each file is still the one that was planned. One that is missing is
 left to the script: it opens it, or does without.
@@ -13,13 +13,14 @@ from typing import Any
 
 from mpibatch.config.schema import Input
 from mpibatch.config.values import Size
+from mpibatch.datasets import file_identity
 from mpibatch.datasets.base import FailedItem, FileIdentity, ListBatch
-from mpibatch.datasets.file_identity import ensure_unchanged, identity_of
 from mpibatch.datasets.path_codec import PathCodec
 from mpibatch.datasets.paths import find
 from mpibatch.types import Map, Split
 
 DEFAULT_COUNT = 10  # files a mini-batch
+ASKED_AT_ONCE = 512  # files that one call of `parallel_map` asks for
 
 
 class FileDataset:
@@ -35,23 +36,29 @@ class FileDataset:
         self._accepts_changes = False
 
     def plan(self, parallel_map: Map[Any, Any]) -> Iterator[Split]:
-        found = find(self._spec)
-        while group := list(islice(found, self._count)):
-            yield Split(self.pack(group), len(group))
+        """Asking for each file's size and times takes longer than finding it, above all from a file server."""
+        found, at_once = find(self._spec), self._count * max(1, ASKED_AT_ONCE // self._count)
+        for splits in parallel_map(self.cut, iter(lambda: list(islice(found, at_once)), [])):
+            yield from splits
+
+    def cut(self, files: list[bytes]) -> list[Split]:
+        """The mini-batches of these files."""
+        groups = (files[first : first + self._count] for first in range(0, len(files), self._count))
+        return [Split(self.pack(group), len(group)) for group in groups]
 
     def pack(self, files: list[bytes]) -> bytes:
         """Absolute paths, with what is at each now, as a payload."""
-        return self._codec.pack(files, [identity_of(file) for file in files])
+        return self._codec.pack(files, file_identity.packed(files))
 
     def load(self, payload: bytes) -> ListBatch:
         paths = self._codec.unpack(payload)
-        if not self._accepts_changes:
+        if not self._accepts_changes and file_identity.packed(paths) != self._codec.packed_identities(payload):
             for path, identity in zip(paths, self._codec.identities(payload), strict=True):
                 try:
                     found = os.stat(path)
                 except OSError:
                     continue
-                ensure_unchanged(path, identity, found)
+                file_identity.ensure_unchanged(path, identity, found)
         return ListBatch(paths)
 
     def planned_files(self, payload: bytes) -> list[tuple[str, FileIdentity | None]]:

@@ -9,7 +9,6 @@ that begins with "/" by mistake.
 import os
 import struct
 import sys
-from collections.abc import Sequence
 
 from mpibatch.config.schema import Input
 from mpibatch.datasets import file_identity
@@ -28,13 +27,13 @@ class PathCodec:
         self._prefix_bytes = os.fsencode(self._prefix)
         self._encoding = sys.getfilesystemencoding()
 
-    def pack(self, paths: list[bytes], identities: Sequence[FileIdentity | None]) -> bytes:
-        """Absolute paths, or URLs, with the identity of each, as a payload."""
+    def pack(self, paths: list[bytes], identities: bytes) -> bytes:
+        """Absolute paths, or URLs, as a payload; identities: of each, packed."""
         prefix = self._prefix_bytes
         relative = all(path.startswith(prefix) for path in paths)
         names = b"\0".join(path[len(prefix) :] for path in paths) if relative else b"\0".join(paths)
         header = _HEADER.pack(RELATIVE if relative else ABSOLUTE, len(paths))
-        return header + file_identity.pack(identities) + names
+        return header + identities + names
 
     def unpack(self, payload: bytes) -> list[str]:
         """The paths that were packed."""
@@ -46,11 +45,13 @@ class PathCodec:
         prefix = self._prefix
         return [prefix + name for name in names]
 
+    def packed_identities(self, payload: bytes) -> bytes:
+        """Those that were packed."""
+        return payload[_HEADER.size : _HEADER.size + self.count(payload) * file_identity.PACKED_BYTES]
+
     def identities(self, payload: bytes) -> list[FileIdentity | None]:
         """Of each path in turn."""
-        return file_identity.unpack(
-            payload[_HEADER.size : _HEADER.size + self.count(payload) * file_identity.PACKED_BYTES]
-        )
+        return file_identity.unpack(self.packed_identities(payload))
 
     def count(self, payload: bytes) -> int:
         """How many paths were packed."""

@@ -19,6 +19,7 @@ Memory is one sorted listing per level of the folder being walked: a million fil
 import fnmatch
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ from mpibatch.errors import InputError
 
 _PIECE = re.compile(rf"[*?]|\[!?\]?[^\]]*\]|{KEY}|.", re.DOTALL)  # of a glob
 _KEY = re.compile(KEY)
+_ENCODING = sys.getfilesystemencoding()
 _BLOCK = 1 << 20  # bytes read from a manifest at a time
 
 
@@ -223,11 +225,14 @@ def _listing(spec: Input, folder: bytes, wanted: _Pattern | _AllFiles, states: f
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                name = os.fsdecode(entry.name)
-                if _is_folder(entry):
+                name = entry.name.decode(_ENCODING, "surrogateescape")  # os.fsdecode takes four times as long
+                if entry.is_file(follow_symlinks=False):
+                    if wanted.matches(states, name):
+                        names.append(entry.name)
+                elif _is_folder(entry):
                     if wanted.descend(states, name):
                         names.append(entry.name + b"/")
-                elif wanted.matches(states, name) and (entry.is_file(follow_symlinks=False) or entry.is_symlink()):
+                elif entry.is_symlink() and wanted.matches(states, name):
                     names.append(entry.name)
     except OSError as error:
         where = os.fsdecode(folder)

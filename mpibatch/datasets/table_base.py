@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mpibatch.config.schema import Input
+from mpibatch.datasets import file_identity
 from mpibatch.datasets.base import FailedItem, FileIdentity, LoadError
 from mpibatch.datasets.path_codec import PathCodec
 
@@ -57,7 +58,7 @@ class SpanCodec:
         self._accepts_changes = True
 
     def pack(self, span: Span) -> bytes:
-        where = self._paths.pack([os.fsencode(span.path)], [span.planned])
+        where = self._paths.pack([os.fsencode(span.path)], file_identity.pack(span.planned))
         return _SPAN_HEADER.pack(span.first, span.last, span.flags) + where
 
     def unpack(self, payload: bytes) -> Span:

@@ -185,6 +185,19 @@ def test_mini_batches_and_their_parts(tmp_path: Path) -> None:
     assert data.count_items(splits[2].payload) == 3
 
 
+@pytest.mark.parametrize("count", [1, 7, 512, 1000, 5000])
+def test_only_the_last_mini_batch_is_short(tmp_path: Path, count: int) -> None:
+    """However many files are asked for their size at once, on whichever rank."""
+    names = [f"/data/{number}" for number in range(2050)]
+    manifest = tmp_path / "names.txt"
+    manifest.write_text("\n".join(names))
+    data = dataset(manifest=manifest, count=count)
+    splits = list(data.plan(map))
+    full, rest = divmod(len(names), count)
+    assert [split.items for split in splits] == [count] * full + [rest] * (rest > 0)
+    assert [path for split in splits for path in data.load(split.payload).value] == names
+
+
 def test_unlistable_folder(tmp_path: Path) -> None:
     """A folder that vanishes or is forbidden is an error, never a silent gap."""
     from mpibatch.datasets import paths
