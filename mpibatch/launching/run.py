@@ -3,6 +3,7 @@
 launcher (this process) --supervisor--> mpirun, in a session of its own --> ranks      (one rank needs no mpirun)
 the lease is not renewed any more: rank 0 was stopped, or ranks wait for one that was: all are killed
 Ctrl-C, SIGTERM, SIGUSR1 here --SIGUSR1--> mpirun --> ranks: running mini-batches end, then exit 75
+                              before rank 0 owns the run: all are killed, and nothing is lost by that
 """
 
 import shlex
@@ -100,10 +101,10 @@ def _launch(
             if mpi is not None:
                 network = network_flags(mpi, nodes, env)
                 command = [*mpirun_command(mpi, ranks, layout, network), *scratch_flags(mpi, scratch), *command]
-            process = SupervisedProcess(command, env, ignore_signals=mpi is not None)
-            monitor = LeaseMonitor(directory.path, silence)
-            with closing(monitor), stop.forwarded_to(process):
-                returned = process.wait(partial(_on_tick, process, monitor, stop, notify))
+            with closing(LeaseMonitor(directory.path, silence)) as monitor:
+                process = SupervisedProcess(command, env, ignore_signals=mpi is not None)
+                with stop.forwarded_to(process, monitor.has_owner):
+                    returned = process.wait(partial(_on_tick, process, monitor, stop, notify))
         ranks_lost = _lost_every_rank(directory, summary_before) and not stop.received and incarnation < restarts
         status = None if ranks_lost else run_exit_status(directory, returned, summary_before)
         if status is not None:
@@ -228,6 +229,7 @@ class StopSignals:
         self._told = False
         self.received: list[int] = []
         self._process: SupervisedProcess | None = None
+        self._can_hear: Callable[[], bool] = lambda: False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -239,9 +241,13 @@ class StopSignals:
             signal.signal(number, handler)
 
     @contextmanager
-    def forwarded_to(self, process: SupervisedProcess) -> Iterator[None]:
-        """To the ranks that `process` has started."""
-        self._process = process
+    def forwarded_to(self, process: SupervisedProcess, can_hear: Callable[[], bool]) -> Iterator[None]:
+        """To the ranks that `process` has started.
+
+        can_hear: whether they have begun. One that has no handler yet dies of the signal, and the others would wait
+        for it in MPI_Init; until then they are killed.
+        """
+        self._process, self._can_hear = process, can_hear
         try:
             yield
         finally:
@@ -255,11 +261,11 @@ class StopSignals:
         return bool(self.received)
 
     def repeat(self, notify: Callable[[str], None]) -> None:
-        """Asks again: an mpirun that is still starting its ranks passes nothing on. Tells once what happens now."""
+        """Asks again, where it was not heard. Tells once what happens now."""
         if not self.received or self._process is None:
             return
-        self._process.signal(PASSED_ON)
-        if not self._told:
+        self._pass_on(self._process)
+        if not self._told and self._can_hear():
             self._told = True
             first = self.received[0]
             again = "; Ctrl-C once more ends them at once" if first == signal.SIGINT else ""
@@ -272,4 +278,10 @@ class StopSignals:
         if self.received.count(signal.SIGINT) > 1:
             self._process.kill()
         else:
-            self._process.signal(PASSED_ON)
+            self._pass_on(self._process)
+
+    def _pass_on(self, process: SupervisedProcess) -> None:
+        if self._can_hear():
+            process.signal(PASSED_ON)
+        else:
+            process.kill()

@@ -126,9 +126,19 @@ class LeaseMonitor:
         self._path = folder / "owner.json"
         self.limit = limit
         self._probe = _WriteProbe(folder / f".launcher.{os.getpid()}.probe")
+        before = _read(self._path)
+        self._owner_before = None if before is None else before.key
+        self._has_owner = False
         self._seen: tuple[str, str | None] | None = None
         self._clock = AwakeClock(_now, nap=WATCH_SECONDS)
         self._since = self._clock()
+
+    def has_owner(self) -> bool:
+        """Whether somebody has become the owner since construction."""
+        if not self._has_owner:
+            owner = _read(self._path)
+            self._has_owner = owner is not None and owner.key != self._owner_before
+        return self._has_owner
 
     def expired(self) -> bool:
         """To be asked about once a second."""

@@ -113,6 +113,34 @@ def test_a_signal_at_any_time_during_the_start(delay: float, job: Job) -> None:
     assert done.status in (75, -signal.SIGTERM), done.said()
 
 
+DEAF = """\
+import pathlib, signal, sys, time
+if "mpibatch.mpi" in sys.orig_argv:
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    pathlib.Path(__file__).with_name("begun").touch()
+    time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_signal_to_ranks_that_never_begin(ranks: int, job: Job) -> None:
+    """They are not waited for: neither a handler of theirs nor MPI would hear of it."""
+    job.write(SLOW, FILES)
+    folder = job.folder / "site"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(DEAF)
+
+    def interrupt(process: "subprocess.Popen[str]", run_dir: Path) -> None:
+        wait_for((folder / "begun").exists)
+        process.send_signal(signal.SIGTERM)
+
+    patient = {"PYTHONPATH": str(folder), "MPIBATCH_START_LIMIT": "600"}
+    done = job.run(ranks=ranks, meanwhile=interrupt, variables=patient)
+    assert done.status == 75, done.said()
+    assert "stopped by SIGTERM" in done.stdout + done.stderr
+    assert not job.processes()
+
+
 def test_a_run_under_the_users_own_mpirun_drains_on_usr1(job: Job) -> None:
     job.write(SLOW, FILES)
     done = job.run(ranks=2, by_mpirun=True, meanwhile=Signaller(job, signal.SIGUSR1, 2))
