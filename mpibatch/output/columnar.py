@@ -177,7 +177,10 @@ def merge_schema(declared: bytes | None, schema: bytes) -> bytes | None:
 
 
 def explain_mismatch(declared: bytes, schema: bytes) -> str:
-    return f"the file has {_described(declared)}, this mini-batch returned {_described(schema)}"
+    return (
+        f"the file has {_described(declared)}, this mini-batch returned {_described(schema)}; declare names and types "
+        "that suit both with append_row_format.schema"
+    )
 
 
 @lru_cache(maxsize=1024)
