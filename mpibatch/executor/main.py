@@ -60,6 +60,7 @@ class ExecutorLoop:
         self._script: EntryScript | None = None
         self._attempts: AttemptRunner | None = None
         self._prefetcher: Prefetcher | None = None
+        self._has_states = False
         self._forked = False
 
     def detach(self) -> None:
@@ -72,7 +73,6 @@ class ExecutorLoop:
         config = self._spec.job.config
         try:
             self._status_block.set_phase(Phase.START)
-            load_states(Path(self._spec.dataset_states), self._datasets)
             for dataset in self._datasets if self._spec.accept_changes else ():
                 dataset.accept_changes()
             self._staged = staging.ensure_staged(self._spec.staged)  # held until this process ends
@@ -177,6 +177,9 @@ class ExecutorLoop:
             self._results.hold(frame, phases.now, phases.load + phases.run + phases.encode)
 
     def _load(self, task: Task) -> LoadedBatch:
+        if not self._has_states:  # not before: rank 0 plans while the script's model is loaded
+            load_states(Path(self._spec.dataset_states), self._datasets)
+            self._has_states = True
         loaded = self._datasets[task.mini_batch.dataset].load(task.mini_batch.payload)
         return loaded.slice(task.first, task.last) if task.is_part else loaded
 

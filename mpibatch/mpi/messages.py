@@ -8,7 +8,7 @@ from mpibatch.placement.assign import Placement
 
 @dataclass(frozen=True, slots=True)
 class RunSetup:
-    """Rank 0 to all, once the plan is made.
+    """Rank 0 to all, when it knows that the run can begin; a new one is planned while the executors start.
 
     coordinator_works: rank 0 has an executor too
     accept_changes:    inputs are read as they are, whatever they were when they were planned
@@ -22,7 +22,7 @@ class RunSetup:
 
 @dataclass(frozen=True, slots=True)
 class CancelRun:
-    """Rank 0 to all in place of RunSetup: there will be no run; rank 0 prints why."""
+    """Rank 0 to all, in place of RunSetup or after it: there will be no run; rank 0 prints why."""
 
 
 @dataclass(frozen=True, slots=True)

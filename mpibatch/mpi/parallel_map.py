@@ -2,6 +2,7 @@
 
     rank 0:  ParallelMap(function, arguments) --MapFunction, MapTask--> another rank: MapServer
              results, in order <----------------- MapResult --------------------------+
+             other messages, of executors that start meanwhile --PlanningTransport--> for later
 
 The footers of a million files, or the quotes in a terabyte of text, take one rank too long. Rank 0 takes part, and
 works alone at first: most plans are made in less time than the other ranks need to import what reads the data. A
@@ -19,6 +20,7 @@ from mpibatch.errors import InputError, MpibatchError
 from mpibatch.liveness.timers import SPECULATE_AFTER_SECONDS
 from mpibatch.mpi.backoff import Backoff
 from mpibatch.mpi.transport import Transport
+from mpibatch.worker.messages import Heartbeat
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +84,50 @@ def _evaluate(function: Function, task: MapTask) -> MapResult:
         return MapResult(task.map_id, task.index, None, error)
 
 
+class PlanningTransport:
+    """The way to the other ranks while rank 0 plans: results are taken, and what is for others is kept for them.
+
+    turned: called now and then, as the plan comes along
+    """
+
+    def __init__(self, transport: Transport, turned: Callable[[], None] = lambda: None) -> None:
+        self._transport = transport
+        self._turned = turned
+        self._others: list[tuple[int, Any]] = []
+        self._failed: list[int] = []
+        self.size = transport.size
+
+    @property
+    def is_busy(self) -> bool:
+        return self._transport.is_busy
+
+    def send(self, to: int, message: object) -> None:
+        self._transport.send(to, message)
+
+    def receive(self) -> list[tuple[int, MapResult]]:
+        """Results that have arrived, each with the rank that sent it."""
+        self._turned()
+        messages = self._transport.receive()
+        self._others += [one for one in messages if not isinstance(one[1], MapResult | Heartbeat)]
+        return [one for one in messages if isinstance(one[1], MapResult)]
+
+    def take_failed(self) -> list[int]:
+        """Ranks that have died since the last call."""
+        failed = self._transport.take_failed()
+        self._failed += failed
+        return failed
+
+    def take_others(self) -> list[tuple[int, Any]]:
+        """Messages that were no results, but for heartbeats."""
+        others, self._others = self._others, []
+        return others
+
+    def take_known_failures(self) -> list[int]:
+        """Ranks that were found to have died while something else was asked."""
+        failed, self._failed = self._failed, []
+        return failed
+
+
 class ParallelMap:
     """Rank 0's side, to be called as `map` is; the results of one call are to be used up before the next call.
 
@@ -89,7 +135,10 @@ class ParallelMap:
     """
 
     def __init__(
-        self, transport: Transport, solo_seconds: float = SOLO_SECONDS, clock: Callable[[], float] = time.monotonic
+        self,
+        transport: PlanningTransport,
+        solo_seconds: float = SOLO_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._transport = transport
         self._clock = clock
@@ -142,7 +191,7 @@ class ParallelMap:
         messages = self._transport.receive()
         self._helpers.difference_update(self._transport.take_failed())
         for rank, message in messages:
-            if isinstance(message, MapResult) and message.map_id == self._map_id:
+            if message.map_id == self._map_id:
                 call.outstanding[rank] -= 1
                 if call.pending.pop(message.index, None) is not None:  # else it came late, and was run here
                     call.results[message.index] = message

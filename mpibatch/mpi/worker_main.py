@@ -1,6 +1,7 @@
 """A rank other than 0: its worker between two MPI calls.
 
-rank 0 --Order--> worker.handle          worker.poll --Report--> rank 0
+rank 0 --Order----> worker.handle          worker.poll --Report-----> rank 0
+rank 0 --MapTask--> map_server.handle, while its executor starts --MapResult--> rank 0
 """
 
 from mpibatch.attempts import ATTEMPT
@@ -11,7 +12,7 @@ from mpibatch.liveness.failure_detector import FailureDetector
 from mpibatch.mpi.backoff import Backoff
 from mpibatch.mpi.heartbeat_thread import HeartbeatThread
 from mpibatch.mpi.messages import CancelRun, RunSetup, SignalReceived
-from mpibatch.mpi.parallel_map import MapServer
+from mpibatch.mpi.parallel_map import MapFunction, MapServer, MapTask
 from mpibatch.mpi.signals import StopSignals
 from mpibatch.mpi.transport import Transport
 from mpibatch.worker.messages import Heartbeat, Results, Shutdown, WorkerExited
@@ -23,11 +24,11 @@ class CoordinatorLost(StoppedEarly):
 
 
 def wait_for_setup(transport: Transport) -> RunSetup | None:
-    """What rank 0 sends when it has a plan; None where there will be no run. Until then it helps to make the plan.
+    """What rank 0 sends when it knows that there is something to do; None where there will be no run.
 
     Raises CoordinatorLost.
     """
-    backoff, map_server = Backoff(), MapServer()
+    backoff = Backoff()
     while True:
         messages = transport.receive()
         for _, message in messages:
@@ -35,8 +36,6 @@ def wait_for_setup(transport: Transport) -> RunSetup | None:
                 return message
             if isinstance(message, CancelRun):
                 return None
-            if (result := map_server.handle(message)) is not None:
-                transport.send(0, result)
         if 0 in transport.take_failed():
             raise CoordinatorLost("rank 0 has died before the run began")
         backoff.wait([], busy=bool(messages) or transport.is_busy)
@@ -61,7 +60,7 @@ def run_worker(
 def _work(
     transport: Transport, worker: Worker, signals: StopSignals, heartbeat: HeartbeatThread, patience: float
 ) -> bool:
-    backoff, detector, can_finalize = Backoff(), FailureDetector([0]), True
+    backoff, detector, map_server, can_finalize = Backoff(), FailureDetector([0]), MapServer(), True
     while True:
         heartbeat.turned()
         orders = transport.receive()
@@ -70,6 +69,10 @@ def _work(
             if isinstance(order, CancelRun):  # rank 0 could not begin after all
                 worker.kill()
                 return can_finalize
+            if isinstance(order, MapFunction | MapTask):
+                if (result := map_server.handle(order)) is not None:
+                    transport.send(0, result)
+                continue
             can_finalize &= not (isinstance(order, Shutdown) and order.skip_finalize)
             worker.handle(order)
         reports = worker.poll()

@@ -1,6 +1,7 @@
 """The ranks that work, as rank 0 sees them: what they say, what they are told, and who is where in its life.
 
     transport.receive, own worker.poll --poll--> (rank, message)          send --> transport.send, own worker.handle
+    results of planning <--while_planning-- transport.receive             what else comes meanwhile waits for poll
     MPI's failures, silence            --take_lost--> (rank, how)         heartbeats --> all that have not exited
 
 A rank that was declared lost is heard no more: what it did was given to others.
@@ -16,6 +17,7 @@ from mpibatch.liveness.deadman import DeadmanSwitch
 from mpibatch.liveness.failure_detector import FailureDetector
 from mpibatch.mpi.heartbeat_thread import HeartbeatThread
 from mpibatch.mpi.messages import Registered
+from mpibatch.mpi.parallel_map import PlanningTransport
 from mpibatch.mpi.transport import Transport
 from mpibatch.worker.messages import Heartbeat, Order, Shutdown
 from mpibatch.worker.worker import Worker
@@ -40,7 +42,8 @@ class WorkerPool:
         rank_timeout: float,
     ) -> None:
         self._transport = transport
-        self._members = frozenset(members)
+        self.while_planning = PlanningTransport(transport, self.turned)
+        self.members = frozenset(members)
         self._worker = worker
         self._deadman = deadman
         self.rank_timeout = rank_timeout
@@ -53,7 +56,17 @@ class WorkerPool:
         limit = timers.deadman_timeout(0, rank_timeout)
         self._heartbeat = HeartbeatThread(lambda: deadman.arm(limit, "deadman"), self._send_heartbeats, rank_timeout)
 
+    def listen(self) -> None:
+        """The plan is made. Before, nobody could be heard regularly: silence counts from now on."""
+        for rank in range(1, self._transport.size):
+            self._detector.heartbeat(rank)
+
     # -- who is where
+
+    @property
+    def ranks(self) -> int:
+        """All of them."""
+        return self._transport.size
 
     @property
     def ready_ranks(self) -> int:
@@ -63,11 +76,11 @@ class WorkerPool:
     @property
     def has_workers(self) -> bool:
         """Whether any rank works, or may still."""
-        return not self._members <= self._retired | self._lost
+        return not self.members <= self._retired | self._lost
 
     @property
     def all_exited(self) -> bool:
-        return self._exited >= self._members
+        return self._exited >= self.members
 
     def exited(self, rank: int) -> bool:
         return rank in self._exited
@@ -122,7 +135,7 @@ class WorkerPool:
 
     def poll(self) -> list[tuple[int, Any]]:
         """What the ranks have sent since the last call."""
-        messages = self._transport.receive()
+        messages = self.while_planning.take_others() + self._transport.receive()
         if self._worker is not None:
             messages += [(0, report) for report in self._worker.poll()]
         for rank, _ in messages:
@@ -131,7 +144,8 @@ class WorkerPool:
 
     def take_failed(self) -> list[int]:
         """Ranks that MPI has seen dying since the last call and that had not exited."""
-        return [rank for rank in self._transport.take_failed() if rank not in self._exited]
+        failed = self.while_planning.take_known_failures() + self._transport.take_failed()
+        return [rank for rank in failed if rank not in self._exited]
 
     def suspected(self) -> list[int]:
         """Ranks that have been silent for `rank_timeout`."""
@@ -145,7 +159,7 @@ class WorkerPool:
 
     def send_to_all(self, order: Order) -> None:
         """To all that are not lost."""
-        for rank in sorted(self._members - self._lost):
+        for rank in sorted(self.members - self._lost):
             self.send(rank, order)
 
     @contextmanager
@@ -162,7 +176,7 @@ class WorkerPool:
         self._heartbeat.turned()
 
     def _send_heartbeats(self) -> None:
-        for rank in self._members - self._exited - {0}:
+        for rank in self.members - self._exited - {0}:
             self._transport.send(rank, Heartbeat())
 
     # -- the end
@@ -173,7 +187,7 @@ class WorkerPool:
 
     def leave_behind(self) -> None:
         """Nobody is waited for any more, and what rank 0 still has to do takes as long as it takes."""
-        for rank in sorted(self._members - self._exited):
+        for rank in sorted(self.members - self._exited):
             logger.warning(
                 "rank %d has not exited within %g s (shutdown_wait) and is left behind",
                 rank,

@@ -37,6 +37,11 @@ class RunDirectory:
         return self.path / "plan.parquet"
 
     @property
+    def is_planned(self) -> bool:
+        """Whether there is a run to be gone on with: the copy is written first."""
+        return self.plan_copy.exists() or self.plan.exists()
+
+    @property
     def dataset_states(self) -> Path:
         """What the datasets found out while they planned; as durable as the plan, which is written after it."""
         return self.path / "dataset_states.bin"

@@ -94,14 +94,9 @@ class RecoveredRun:
         return np.flatnonzero(table["final"] & ((table["failure_bytes"] > 0) | table["rejected"]))
 
 
-def recover(directory: RunDirectory) -> RecoveredRun | None:
-    """What earlier incarnations have done; None where nothing was planned yet.
-
-    Raises RunDirectoryError where the plan or a log is there but cannot be used.
-    """
+def recover(directory: RunDirectory) -> RecoveredRun:
+    """What earlier incarnations have done. Raises RunDirectoryError where the plan or a log cannot be used."""
     plan = _read_plan(directory)
-    if plan is None:
-        return None
     before = directory.results_logs()
     recovered = RecoveredRun.fresh(plan, epoch=max(before, default=0) + 1)
     in_flight = InFlight(plan.total)
@@ -118,10 +113,10 @@ def recover(directory: RunDirectory) -> RecoveredRun | None:
     return recovered
 
 
-def _read_plan(directory: RunDirectory) -> Plan | None:
-    """The plan, or its copy where a crash of the machine has left the plan damaged; None where there is neither."""
+def _read_plan(directory: RunDirectory) -> Plan:
+    """The plan, or its copy where a crash of the machine has left the plan damaged."""
     if not directory.plan_copy.exists():
-        return Plan.read(directory.plan) if directory.plan.exists() else None
+        return Plan.read(directory.plan)
     try:
         return Plan.read(directory.plan)
     except RunDirectoryError:

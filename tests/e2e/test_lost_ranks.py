@@ -53,8 +53,8 @@ def test_retry_failed_survives_a_rank_that_dies_at_its_start(job: Job) -> None:
     (job.folder / "site" / "sitecustomize.py").write_text(
         "import os, sys\n"
         "if '--retry-failed' in sys.orig_argv and 'mpibatch.mpi' in sys.orig_argv:\n"
-        "    import mpibatch.mpi.coordinator_main as main\n"
-        "    main.register = lambda *words: os._exit(9)\n"
+        "    import mpibatch.mpi.conduct as main\n"
+        "    main.Coordinator = lambda *words: os._exit(9)\n"
     )
     resume = job.command("resume", job.folder / "run1", "--retry-failed", "--restarts", 1, ranks=1)
     path = os.pathsep.join([str(job.folder / "site"), os.environ["PYTHONPATH"]])

@@ -113,7 +113,7 @@ def test_a_signal_at_any_time_during_the_start(delay: float, job: Job) -> None:
     assert done.status in (75, -signal.SIGTERM), done.said()
 
 
-DEAF = """\
+HANGING = """\
 import pathlib, signal, sys, time
 if "mpibatch.mpi" in sys.orig_argv:
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
@@ -128,7 +128,7 @@ def test_a_signal_to_ranks_that_never_begin(ranks: int, job: Job) -> None:
     job.write(SLOW, FILES)
     folder = job.folder / "site"
     folder.mkdir()
-    (folder / "sitecustomize.py").write_text(DEAF)
+    (folder / "sitecustomize.py").write_text(HANGING)
 
     def interrupt(process: "subprocess.Popen[str]", run_dir: Path) -> None:
         wait_for((folder / "begun").exists)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpibatch.errors import InputError
-from mpibatch.mpi.parallel_map import MapServer, ParallelMap
+from mpibatch.mpi.parallel_map import MapServer, ParallelMap, PlanningTransport
 
 
 class Network:
@@ -63,6 +63,10 @@ class Network:
         pass
 
 
+def planner(network: Network, solo_seconds: float = -1.0) -> ParallelMap:
+    return ParallelMap(PlanningTransport(network), solo_seconds, network.clock)
+
+
 def triple(number: int) -> int:
     return 3 * number
 
@@ -83,7 +87,7 @@ def triple_but_not_7(number: int) -> int:
 def test_the_same_as_map(size: int, counts: list[int], mute: set[int], lost: set[int], seed: int) -> None:
     """Also of several maps after one another, where late answers to one arrive during the next."""
     network = Network(size, random.Random(seed), mute, lost)
-    parallel_map = ParallelMap(network, solo_seconds=-1.0, clock=network.clock)
+    parallel_map = planner(network)
     for place, count in enumerate(counts):
         assert list(parallel_map(partial(pow, 2 + place), range(count))) == [(2 + place) ** n for n in range(count)]
 
@@ -92,18 +96,16 @@ def test_the_same_as_map(size: int, counts: list[int], mute: set[int], lost: set
 def test_a_result_of_an_earlier_map_is_none_of_this_one(seed: int) -> None:
     """It has a number of this one, too. One seed in twenty would notice."""
     network = Network(5, random.Random(seed), set(), set())
-    parallel_map = ParallelMap(network, solo_seconds=-1.0, clock=network.clock)
+    parallel_map = planner(network)
     for place, count in enumerate((20, 60, 60)):
         assert list(parallel_map(partial(pow, 2 + place), range(count))) == [(2 + place) ** n for n in range(count)]
 
 
 def test_others_get_tasks_but_not_at_first() -> None:
     network = Network(3, random.Random(1), set(), set())
-    assert list(ParallelMap(network, solo_seconds=1000.0, clock=network.clock)(triple, range(50))) == [
-        *range(0, 150, 3)
-    ]
+    assert list(planner(network, 1000.0)(triple, range(50))) == [*range(0, 150, 3)]
     assert network.receivers == set()
-    assert list(ParallelMap(network, solo_seconds=-1.0, clock=network.clock)(triple, range(50))) == [*range(0, 150, 3)]
+    assert list(planner(network)(triple, range(50))) == [*range(0, 150, 3)]
     assert network.receivers == {1, 2}
 
 
@@ -118,7 +120,7 @@ def test_arguments_are_not_all_taken_at_once() -> None:
             taken += 1
             yield number
 
-    results = ParallelMap(network, solo_seconds=-1.0, clock=network.clock)(triple, arguments())
+    results = planner(network)(triple, arguments())
     assert [next(results) for _ in range(5)] == [0, 3, 6, 9, 12]
     assert taken < 10_000
 
@@ -126,7 +128,7 @@ def test_arguments_are_not_all_taken_at_once() -> None:
 @pytest.mark.parametrize("size", [1, 3])
 def test_an_error_comes_in_its_turn(size: int) -> None:
     network = Network(size, random.Random(3), set(), set())
-    results = ParallelMap(network, solo_seconds=-1.0, clock=network.clock)(triple_but_not_7, range(50))
+    results = planner(network)(triple_but_not_7, range(50))
     assert [next(results) for _ in range(7)] == [*range(0, 21, 3)]
     with pytest.raises(InputError, match="7 cannot be read"):
         next(results)

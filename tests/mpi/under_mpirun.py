@@ -14,9 +14,8 @@ from mpi4py import MPI
 
 from mpibatch.mpi import transport as transport_module
 from mpibatch.mpi.messages import CancelRun
-from mpibatch.mpi.parallel_map import ParallelMap
+from mpibatch.mpi.parallel_map import MapServer, ParallelMap, PlanningTransport
 from mpibatch.mpi.transport import MAX_PER_POLL, MpiTransport
-from mpibatch.mpi.worker_main import wait_for_setup
 
 pytestmark = pytest.mark.mpi(min_size=3)
 LARGE = 8 << 20  # bytes: beyond what any MPI sends without the receiver's consent
@@ -153,16 +152,22 @@ def test_messages_stay_in_their_communicator(transport: MpiTransport) -> None:
 
 
 def test_a_plan_is_made_on_all_ranks(transport: MpiTransport) -> None:
-    """Rank 0 asks at once, the others wait for a plan as they do in a run."""
+    """Rank 0 asks at once; what others send besides waits for whom it is for."""
     if transport.rank == 0:
-        parallel_map = ParallelMap(transport, solo_seconds=-1.0)
+        planning = PlanningTransport(transport)
+        parallel_map = ParallelMap(planning, solo_seconds=-1.0)
         found = list(parallel_map(who_squares, range(300)))
         assert [square for _, square in found] == [number**2 for number in range(300)]
         assert len({pid for pid, _ in found}) == transport.size
+        assert sorted(planning.take_others()) == [(rank, Numbered(rank)) for rank in others(transport)]
         for rank in others(transport):
             transport.send(rank, CancelRun())
     else:
-        assert wait_for_setup(transport) is None
+        transport.send(0, Numbered(transport.rank))
+        server = MapServer()
+        while CancelRun() not in (messages := [message for _, message in transport.receive()]):
+            for result in filter(None, map(server.handle, messages)):
+                transport.send(0, result)
 
 
 def who_squares(number: int) -> tuple[int, int]:

@@ -65,12 +65,11 @@ class Unattended:
         self.datasets = [Listed(slices)]
 
     def recover(self) -> RecoveredRun:
-        recovered = recover(self.directory)
-        if recovered is None:
-            plan = Plan.build(self.datasets, map)
-            plan.write(self.directory.plan)
-            recovered = RecoveredRun.fresh(plan)
-        return recovered
+        if self.directory.is_planned:
+            return recover(self.directory)
+        plan = Plan.build(self.datasets, map)
+        plan.write(self.directory.plan)
+        return RecoveredRun.fresh(plan)
 
     def work(
         self,

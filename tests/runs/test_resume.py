@@ -167,7 +167,6 @@ def test_reopened_mini_batches_run_again_and_the_output_stays_the_same(file_name
         log.append(RecordType.REOPENED, len(failed), failed.astype("<i8").tobytes())
         log.close()
         recovered = recover(run.directory)
-        assert recovered is not None
         assert np.flatnonzero(~recovered.outcomes.table["final"]).tolist() == failed.tolist()
         run.work(stop_after=3)
         assert run.work() == undisturbed(file_name)
@@ -180,7 +179,6 @@ def test_damage_is_reported_with_its_place() -> None:
         size = log.stat().st_size
         log.write_bytes(log.read_bytes() + b"garbage")
         recovered = recover(run.directory)
-        assert recovered is not None
         (warning,) = recovered.warnings
         assert f"byte {size} of {size + 7}" in warning
 
@@ -189,7 +187,6 @@ def test_an_undamaged_log_is_not_called_damaged() -> None:
     with fresh("out.txt") as run:
         run.work(stop_after=20)
         recovered = recover(run.directory)
-        assert recovered is not None
         assert recovered.warnings == []
 
 
