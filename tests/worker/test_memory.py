@@ -14,9 +14,11 @@ pytestmark = pytest.mark.processes
 MEGABYTE = 1 << 20
 
 GROW = """
+import time
 hoard = []
-while True:
+while True:  # slowly: what grows faster than the monitor looks is test_cgroup.py's
     hoard.append(b"x" * (8 << 20))
+    time.sleep(0.05)
 """
 
 SCRIPT = """
