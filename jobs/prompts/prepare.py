@@ -1,4 +1,4 @@
-"""Made this folder's prompts, tokenizer and model; needs torch and transformers, and a minute of one core.
+"""Made this folder's prompts, tokenizer and model; needs torch and transformers, and less than a minute of one core.
 
     python jobs/prompts/prepare.py
 

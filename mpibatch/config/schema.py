@@ -310,7 +310,9 @@ class RunConfig:
         Doc(
             "The most that an executor may use together with all that it starts, looked at ten times a second. One "
             "that uses more is ended, before the kernel ends the wrong process; its mini-batch has failed a try, by "
-            "`out_of_memory`. Shared pages count once, memory of GPUs does not."
+            "`out_of_memory`. Shared pages count once, memory of GPUs does not. Where the site delegates cgroups "
+            "(`mpibatch doctor` says so) each executor has one, and the kernel ends what grows faster than is looked "
+            "at, at 5 % or 64MB above; files in /dev/shm count there."
         ),
     ] = None
     replace_above: Annotated[

@@ -31,6 +31,7 @@ from mpibatch.errors import MpibatchError
 from mpibatch.executor import entry_script, process_exit, staging
 from mpibatch.executor.attempt import AttemptRunner, PhaseTimer
 from mpibatch.executor.entry_script import EntryScript
+from mpibatch.executor.oom_kills import OomKills
 from mpibatch.executor.prefetch import Prefetcher
 from mpibatch.executor.protocol import FRAME, FrameType, Task, unpack
 from mpibatch.executor.result_pipe import ResultPipe
@@ -62,6 +63,7 @@ class ExecutorLoop:
         self._prefetcher: Prefetcher | None = None
         self._has_states = False
         self._forked = False
+        self._oom_kills = OomKills(spec.oom_kills)
 
     def detach(self) -> None:
         """In a process that the script has forked: it is no executor, also where it comes back from run()."""
@@ -78,7 +80,13 @@ class ExecutorLoop:
             self._staged = staging.ensure_staged(self._spec.staged)  # held until this process ends
             self._script = entry_script.load(Path(config.source_directory), config.entry_script, self._spec.arguments)
             self._attempts = AttemptRunner(
-                self._spec.job, self._script, self._datasets, self._encoder, self._spec.rank, self._spec.host
+                self._spec.job,
+                self._script,
+                self._datasets,
+                self._encoder,
+                self._spec.rank,
+                self._spec.host,
+                self._oom_kills.end_if_any,
             )
             self._status_block.set_phase(Phase.INIT)
             if self._script.init is not None:
@@ -88,8 +96,10 @@ class ExecutorLoop:
         except BaseException as error:
             if self._forked:
                 raise
+            self._oom_kills.end_if_any()
             self._send_init_failure(summary_line(error), user_traceback(error))
         else:
+            self._oom_kills.end_if_any()
             self._status_block.set_idle()
             self._send(FRAME.pack(FrameType.READY, 0))
             return True

@@ -20,6 +20,7 @@ class ExecutorSpec:
     cores:      CPU numbers to bind to, empty for all that are allowed
     staged:     side inputs that are to be copied to this node
     script_log: path of entry_script_log
+    oom_kills:  path of the kernel's count for this executor's cgroup, "" where it has none of its own
     accept_changes: inputs are read as they are, whatever they were when they were planned
     queue, results, status_block: inherited descriptors
     """
@@ -32,6 +33,7 @@ class ExecutorSpec:
     cores: tuple[int, ...]
     staged: tuple[StagedInput, ...]
     script_log: str
+    oom_kills: str
     accept_changes: bool
     queue: int
     results: int

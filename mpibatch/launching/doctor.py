@@ -30,6 +30,7 @@ from mpibatch.liveness.timers import DOCTOR_ASK_SECONDS, DOCTOR_TRY_SECONDS
 from mpibatch.placement.assign import allowed_cores, assign, executors_per_node
 from mpibatch.placement.layout import node_resources
 from mpibatch.reporting.placement_table import placement_table
+from mpibatch.worker.cgroup import Delegation, find_delegation
 
 
 class Verdict(StrEnum):
@@ -62,7 +63,7 @@ def examine(env: Mapping[str, str], try_it: bool) -> list[Finding]:
         findings.append(Finding(Verdict.FINE, "launcher", f"{mpi.mpirun}, of the same MPI"))
         findings.append(_ulfm(mpi, env))
         findings.append(_ports(mpi))
-    findings += [_rank_of(mpi, env), *_machine(env), *_slurm(mpi, env), *_kernel()]
+    findings += [_rank_of(mpi, env), *_machine(env), *_slurm(mpi, env), *_kernel(), _cgroups(find_delegation())]
     if try_it and mpi is not None:
         findings.append(_try(mpi, env))
     return findings
@@ -212,6 +213,21 @@ def _kernel() -> Iterator[Finding]:
             process_tree.children(os.getpid()) if os.path.isdir("/proc/self/task") else os.listdir("/proc/self/task")
         ),
         "Mount /proc: without it a script's descendants cannot be found.",
+    )
+
+
+def _cgroups(delegation: Delegation) -> Finding:
+    """Whether the kernel, too, sees to it that executors keep to `memory_per_process`."""
+    topic = "cgroups"
+    if delegation.parent is not None:
+        where = f"below {delegation.parent} (version {delegation.version})"
+        return Finding(Verdict.FINE, topic, f"with memory_per_process each executor gets one of its own, {where}")
+    fix = (
+        "What grows by gigabytes a second may be ended late. `systemd-run --user --scope -p Delegate=yes mpibatch ...` "
+        "gives a run a cgroup of its own where the system has version 2."
+    )
+    return Finding(
+        Verdict.NOTE, topic, f"none for executors: memory_per_process is watched only; {delegation.why}", fix
     )
 
 

@@ -35,6 +35,7 @@ from mpibatch.runs.directory import RunDirectory
 from mpibatch.runs.log_records import has_records, has_results
 from mpibatch.runs.resume import RunContext
 from mpibatch.runs.summary import RunState, Summary
+from mpibatch.worker.cgroup import find_delegation, room_for_cgroups
 
 MAX_FRUITLESS = 2
 LONGEST_BACK_OFF = 30.0  # seconds
@@ -101,9 +102,11 @@ def _launch(
             if mpi is not None:
                 network = network_flags(mpi, nodes, env)
                 command = [*mpirun_command(mpi, ranks, layout, network), *scratch_flags(mpi, scratch), *command]
-            with closing(LeaseMonitor(directory.path, silence)) as monitor:
+            room = room_for_cgroups(find_delegation() if context.job.config.memory_per_process else None)
+            with room, closing(LeaseMonitor(directory.path, silence)) as monitor:
                 process = SupervisedProcess(command, env, ignore_signals=mpi is not None)
                 with stop.forwarded_to(process, monitor.has_owner):
+                    returned = process.wait(partial(_on_tick, process, monitor, stop, notify))
                     returned = process.wait(partial(_on_tick, process, monitor, stop, notify))
         ranks_lost = _lost_every_rank(directory, summary_before) and not stop.received and incarnation < restarts
         status = None if ranks_lost else run_exit_status(directory, returned, summary_before)

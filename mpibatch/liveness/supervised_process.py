@@ -26,7 +26,7 @@ from mpibatch.liveness.process_tree import (
     kill_descendants,
     prctl,
 )
-from mpibatch.liveness.supervisor_process import IGNORE_SIGNALS, KILL, SIGNAL, STARTED, STATUS
+from mpibatch.liveness.supervisor_process import CGROUP, IGNORE_SIGNALS, KILL, SIGNAL, STARTED, STATUS
 
 KILLED = -9
 TICK_SECONDS = 1.0
@@ -49,10 +49,12 @@ class SupervisedProcess:
         pass_fds: Sequence[int] = (),
         ignore_signals: bool = False,
         folder: str | None = None,
+        cgroup: str | None = None,
     ) -> None:
         """ignore_signals: SIGTERM and SIGINT are blocked in it; only what `signal` sends reaches it.
 
         folder: its working directory; None for that of this process
+        cgroup: the folder of one that it is to be in from its beginning; None for that of this process
         Raises OSError where there can be no process.
         """
         prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -60,10 +62,12 @@ class SupervisedProcess:
         self._control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
         supervisor = [*helper_command("supervisor_process"), str(control.fileno())]
+        supervisor += [IGNORE_SIGNALS] if ignore_signals else []
+        supervisor += [CGROUP, cgroup] if cgroup is not None else []
         with control, contextlib.ExitStack() as undo:
             undo.callback(self._control.close)
             self._supervisor = subprocess.Popen(
-                [*supervisor, *([IGNORE_SIGNALS] if ignore_signals else []), *command],
+                [*supervisor, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,

@@ -29,10 +29,11 @@ from mpibatch.liveness.process_tree import (
 
 KILL, SIGNAL, STARTED, STATUS = b"KUPS"
 IGNORE_SIGNALS = "--ignore-signals"
+CGROUP = "--cgroup"
 
 
-def start(command: list[str], control: socket.socket, blocked: list[signal.Signals]) -> int:
-    """The executor as a child that does not outlive the supervisor."""
+def start(command: list[str], control: socket.socket, blocked: list[signal.Signals], cgroup: str) -> int:
+    """The executor as a child that does not outlive the supervisor, in `cgroup` if that is not ""."""
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -41,12 +42,22 @@ def start(command: list[str], control: socket.socket, blocked: list[signal.Signa
         if os.getppid() != parent:
             os._exit(1)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if cgroup:
+            enter(cgroup)
         try:
             os.execv(command[0], command)
         except OSError as error:
             os.write(2, f"mpibatch: cannot start {command[0]}: {error}\n".encode())
             os._exit(127)
     return pid
+
+
+def enter(cgroup: str) -> None:
+    """This process, and so all that it will start. The supervisor stays outside: it acts at the limit too."""
+    with contextlib.suppress(OSError):  # it is gone, or not for us: the rank watches all the same
+        descriptor = os.open(f"{cgroup}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(descriptor, b"0")
+        os.close(descriptor)
 
 
 def handle_control_message(control: socket.socket, executor: int) -> bool:
@@ -62,13 +73,17 @@ def handle_control_message(control: socket.socket, executor: int) -> bool:
 
 
 def main(arguments: list[str]) -> None:
-    """`supervisor_process CONTROL_FD [--ignore-signals] COMMAND...`: runs COMMAND, and leaves nothing of it behind.
+    """`supervisor_process CONTROL_FD [OPTIONS] COMMAND...`: runs COMMAND, and leaves nothing of it behind.
 
     --ignore-signals: SIGTERM and SIGINT do not reach it, only what comes over the socket
+    --cgroup FOLDER:  a cgroup that it is to be in from its first instruction
     """
     control = socket.socket(fileno=int(arguments[0]))
-    blocked = [signal.SIGTERM, signal.SIGINT] if arguments[1] == IGNORE_SIGNALS else []
-    command = arguments[1 + bool(blocked) :]
+    command, blocked, cgroup = arguments[1:], list[signal.Signals](), ""
+    if command[0] == IGNORE_SIGNALS:
+        blocked, command = [signal.SIGTERM, signal.SIGINT], command[1:]
+    if command[0] == CGROUP:
+        cgroup, command = command[1], command[2:]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, lambda *_: None)  # a handler: what is ignored here the executor would ignore too
     wake_read, wake_write = os.pipe()
@@ -77,7 +92,7 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    executor = start(command, control, blocked)
+    executor = start(command, control, blocked, cgroup)
     with contextlib.suppress(OSError):
         control.send(b"%c%d" % (STARTED, executor))
     poller = select.poll()  # select(2) ends at descriptor 1024, and the rank may have more

@@ -22,6 +22,7 @@ from mpibatch.executor.spec import DUMP_SIGNAL, ExecutorSpec
 from mpibatch.executor.status_block import StatusBlock
 from mpibatch.liveness.supervised_process import SupervisedProcess
 from mpibatch.liveness.timers import UNKILLABLE_AFTER_SECONDS
+from mpibatch.worker.cgroup import ExecutorCgroup
 
 PIPE_BYTES = 1 << 20
 READ_BYTES = 1 << 20
@@ -57,6 +58,7 @@ class ExecutorProcess:
     environment: of the script, complete
     stdout, stderr: files that are appended to
     private_tmpdir:     whether it gets a TMPDIR of its own, which goes when it ends, however it ends
+    cgroup:             of its own, which goes when it ends too
     Raises OSError where there can be no process, and leaves nothing then.
     """
 
@@ -67,8 +69,12 @@ class ExecutorProcess:
         stdout: Path,
         stderr: Path,
         private_tmpdir: bool = False,
+        cgroup: ExecutorCgroup | None = None,
     ) -> None:
+        self.cgroup = cgroup
         with contextlib.ExitStack() as passing, contextlib.ExitStack() as undo:  # undo: where there can be no process
+            if cgroup is not None:
+                undo.callback(cgroup.remove)
             self.status_block = StatusBlock()
             undo.callback(self.status_block.close)
             self._tmpdir = _private_tmpdir(environment) if private_tmpdir else None
@@ -96,6 +102,7 @@ class ExecutorProcess:
                     stdout=out,
                     stderr=err,
                     pass_fds=(spec, fds.queue, fds.results, fds.status_block),
+                    cgroup=os.fspath(cgroup.folder) if cgroup is not None else None,
                 )
             undo.pop_all()
         self._buffer = bytearray()
@@ -245,6 +252,8 @@ class ExecutorProcess:
         self.status_block.close()
         if self._tmpdir is not None:
             self._tmpdir.cleanup()
+        if self.cgroup is not None:
+            self.cgroup.remove()
 
 
 def _private_tmpdir(environment: Mapping[str, str]) -> "tempfile.TemporaryDirectory[str]":

@@ -3,6 +3,7 @@
     /proc/<pid>/statm of the executor and its descendants --sum--> resident: cheap, but counts a shared page many times
     where that might be too much, or the most so far: /proc/<pid>/smaps_rollup --sum--> PSS: counts it once
     PSS > memory_per_process --> on_exceeded, once      PSS > replace_above --> replace_due      the most --> peak
+    ExecutorCgroup.kernel_kill: what the kernel ended first, where the executor has a cgroup --> on_exceeded, too
 
 PSS shares a page out among the processes that map it, those of other executors too: weights that all map from one file
 are not held against each. What was swapped out counts as well.
@@ -18,6 +19,7 @@ from typing import Self
 
 from mpibatch.config.schema import RunConfig
 from mpibatch.config.units import format_memory, parse_memory
+from mpibatch.worker.cgroup import KernelKill
 
 WATCHED_SECONDS = 0.1  # between two looks where there is a limit
 UNWATCHED_SECONDS = 1.0
@@ -70,16 +72,19 @@ class MemoryExceeded:
 class MemoryMonitor:
     """The thread. `on_exceeded` is called once, in it.
 
-    tree: the executor and its descendants, by their process numbers
+    tree:        the executor and its descendants, by their process numbers
+    kernel_kill: what the kernel has ended of it for its memory
     """
 
     def __init__(
         self,
         tree: Callable[[], list[int]],
         limits: MemoryLimits,
-        on_exceeded: Callable[[MemoryExceeded], None],
+        on_exceeded: Callable[[MemoryExceeded | KernelKill], None],
+        kernel_kill: Callable[[], KernelKill | None],
     ) -> None:
         self._tree = tree
+        self._kernel_kill = kernel_kill
         self._limits = limits
         self._on_exceeded = on_exceeded
         self._now = MemoryUse(0, 0, 0, "")
@@ -96,6 +101,11 @@ class MemoryMonitor:
         limit, now = self._limits.replace_above, self._now
         return now if limit is not None and now.bytes > limit else None
 
+    def note_peak(self, bytes: int) -> None:
+        """So much was in use."""
+        if bytes > self._peak:
+            self._peak, self.packed_peak = bytes, PEAK.pack(bytes)
+
     def stop(self) -> None:
         self._stop.set()
         self._thread.join()
@@ -106,13 +116,16 @@ class MemoryMonitor:
         wait = min(pause, WATCHED_SECONDS)  # the first look is early, for runs of a second
         while not self._stop.wait(wait):
             began = time.monotonic()
+            if (killed := self._kernel_kill()) is not None:
+                self.note_peak(killed.peak)
+                self._on_exceeded(killed)
+                return
             pids = self._tree()
             use = measure(pids, resident_bytes)
             if use.bytes > min(self._peak, limit or self._peak, self._limits.replace_above or self._peak):
                 use = measure(pids, pss_bytes)
             self._now = use
-            if use.bytes > self._peak:
-                self._peak, self.packed_peak = use.bytes, PEAK.pack(use.bytes)
+            self.note_peak(use.bytes)
             if limit is not None and use.bytes > limit:
                 self._on_exceeded(MemoryExceeded(use, limit))
                 return

@@ -1,18 +1,24 @@
 """What an executor finds when it starts: its environment, its files, its descriptors' spec."""
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mpibatch.cluster.environment import without_launcher_variables
 from mpibatch.config.schema import InputType, Job
+from mpibatch.config.units import parse_memory
 from mpibatch.executor import staging
 from mpibatch.executor.spec import ExecutorSpec
 from mpibatch.placement.assign import Placement, placement_environment
 from mpibatch.runs.directory import RunDirectory
+from mpibatch.worker.cgroup import ExecutorCgroup, find_delegation, make_cgroup, remove_stale
 from mpibatch.worker.executor_process import ExecutorProcess, InheritedFds
 from mpibatch.workspace.home import HOME, find_home
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,9 @@ def executor_factory(
         for input in job.inputs
     )
 
-    def make_spec(fds: InheritedFds) -> ExecutorSpec:
+    new_cgroup = _cgroup_factory(parse_memory(job.config.memory_per_process))
+
+    def make_spec(fds: InheritedFds, cgroup: ExecutorCgroup | None) -> ExecutorSpec:
         return ExecutorSpec(
             job=job,
             dataset_states=os.fspath(directory.dataset_states),
@@ -53,6 +61,7 @@ def executor_factory(
             host=rank_info.host,
             cores=rank_info.placement.cores,
             staged=copies,
+            oom_kills=os.fspath(cgroup.oom_kills) if cgroup is not None else "",
             accept_changes=accept_changes,
             script_log=os.fspath(paths["user/entry_script_log"]),
             queue=fds.queue,
@@ -63,9 +72,23 @@ def executor_factory(
     def start() -> ExecutorProcess:
         for path in paths.values():
             path.parent.mkdir(parents=True, exist_ok=True)
-        return ExecutorProcess(make_spec, environment, paths["user/stdout"], paths["user/stderr"], private_tmpdir)
+        stdout, stderr = paths["user/stdout"], paths["user/stderr"]
+        cgroup = new_cgroup()
+        spec = partial(make_spec, cgroup=cgroup)
+        return ExecutorProcess(spec, environment, stdout, stderr, private_tmpdir, cgroup)
 
     return start
+
+
+def _cgroup_factory(memory_per_process: int | None) -> Callable[[], ExecutorCgroup | None]:
+    """Makes a cgroup for each executor, where there is a limit and the site delegates one."""
+    if memory_per_process is None:
+        return lambda: None
+    delegation = find_delegation()
+    if delegation.parent is None or delegation.room:
+        logger.info("executors get no cgroups of their own, memory_per_process is watched only: %s", delegation.why)
+    remove_stale(delegation)
+    return lambda: make_cgroup(delegation, memory_per_process)
 
 
 def script_logs(directory: RunDirectory, rank_info: RankInfo) -> dict[str, Path]:

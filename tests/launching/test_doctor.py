@@ -12,6 +12,7 @@ from mpibatch.launching import doctor
 from mpibatch.launching.doctor import Finding, Verdict, describe, examine, status
 from mpibatch.launching.mpi_installation import Family, MpiInstallation
 from mpibatch.liveness import process_tree
+from mpibatch.worker.cgroup import Delegation
 
 PLAIN = without_launcher_variables(os.environ)
 
@@ -49,6 +50,18 @@ def test_what_listens_is_said(mpich: MpiInstallation) -> None:
     finding = found(examine(PLAIN, try_it=False), "ports")
     assert finding.verdict is Verdict.NOTE
     assert "mpirun listens on all addresses" in finding.text
+
+
+def test_cgroups(mpich: MpiInstallation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the kernel sees to memory_per_process; a run does without."""
+    monkeypatch.setattr(doctor, "find_delegation", lambda: Delegation(2, Path("/sys/fs/cgroup/user.slice/run.scope")))
+    finding = found(examine(PLAIN, try_it=False), "cgroups")
+    assert finding.verdict is Verdict.FINE
+    assert "below /sys/fs/cgroup/user.slice/run.scope (version 2)" in finding.text
+    monkeypatch.setattr(doctor, "find_delegation", lambda: Delegation(2, why="/job is not ours to write to"))
+    finding = found(examine(PLAIN, try_it=False), "cgroups")
+    assert finding.verdict is Verdict.NOTE
+    assert "memory_per_process is watched only; /job is not ours to write to" in finding.text
 
 
 def test_no_mpi_at_all() -> None:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -37,3 +38,15 @@ def test_a_parent_with_very_many_descriptors() -> None:
         assert os.waitstatus_to_exitcode(process.status) == 3
     finally:
         process.close()
+
+
+@pytest.mark.parametrize("ignore_signals", [False, True])
+def test_it_is_in_its_cgroup_before_its_first_instruction(ignore_signals: bool, tmp_path: Path) -> None:
+    """What it writes there is the kernel's word for itself. A cgroup that is gone hinders nothing."""
+    (tmp_path / "cgroup.procs").touch()
+    program = "import sys; sys.exit(open(sys.argv[1] + '/cgroup.procs').read() != '0')"
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    entered = SupervisedProcess(command, os.environ, ignore_signals=ignore_signals, cgroup=str(tmp_path))
+    assert entered.wait() == 0
+    gone = SupervisedProcess([sys.executable, "-c", ""], os.environ, cgroup=str(tmp_path / "gone"))
+    assert gone.wait() == 0
