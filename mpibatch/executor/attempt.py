@@ -113,20 +113,10 @@ class AttemptResult:
 
 
 class AttemptRunner:
-    """Runs attempts of one executor's script, one after another.
-
-    after_run: called after each run(), whatever has become of it
-    """
+    """Runs attempts of one executor's script, one after another."""
 
     def __init__(
-        self,
-        job: Job,
-        script: EntryScript,
-        datasets: Sequence[Dataset],
-        encoder: Encoder,
-        rank: int,
-        host: str,
-        after_run: Callable[[], None],
+        self, job: Job, script: EntryScript, datasets: Sequence[Dataset], encoder: Encoder, rank: int, host: str
     ) -> None:
         self._config = job.config
         self._inputs = [input.name for input in job.inputs] or [""]
@@ -136,7 +126,6 @@ class AttemptRunner:
         self._encoder = encoder
         self._rank = rank
         self._host = host
-        self._after_run = after_run
         self._pid = os.getpid()
 
     def attempt(self, task: Task, load: Callable[[], LoadedBatch], phases: PhaseTimer) -> AttemptResult:
@@ -149,16 +138,10 @@ class AttemptRunner:
             items = loaded.items
             return loaded
 
-        def run(value: object) -> object:
-            try:
-                return call_run(self._script, batch, value, self._inputs)
-            finally:
-                self._after_run()
-
         try:
             _, encoded = run_phases(
                 counted,
-                run,
+                lambda value: call_run(self._script, batch, value, self._inputs),
                 self._encoder.encode,
                 phases,
                 self._config.run_invocation_timeout,

@@ -78,15 +78,11 @@ class ExecutorLoop:
             for dataset in self._datasets if self._spec.accept_changes else ():
                 dataset.accept_changes()
             self._staged = staging.ensure_staged(self._spec.staged)  # held until this process ends
-            self._script = entry_script.load(Path(config.source_directory), config.entry_script, self._spec.arguments)
+            self._script = self._oom_kills.watching(
+                entry_script.load(Path(config.source_directory), config.entry_script, self._spec.arguments)
+            )
             self._attempts = AttemptRunner(
-                self._spec.job,
-                self._script,
-                self._datasets,
-                self._encoder,
-                self._spec.rank,
-                self._spec.host,
-                self._oom_kills.end_if_any,
+                self._spec.job, self._script, self._datasets, self._encoder, self._spec.rank, self._spec.host
             )
             self._status_block.set_phase(Phase.INIT)
             if self._script.init is not None:

@@ -10,6 +10,10 @@ given. So the executor ends too, before anything is sent; the worker sees how, a
 import contextlib
 import os
 import signal
+from dataclasses import replace
+from typing import Any
+
+from mpibatch.executor.entry_script import EntryScript
 
 
 class OomKills:
@@ -21,6 +25,19 @@ class OomKills:
         if path:
             with contextlib.suppress(OSError):  # the worker looks too
                 self._file = os.open(path, os.O_RDONLY)
+
+    def watching(self, script: EntryScript) -> EntryScript:
+        """The script, whose run() does not come back, or raise, after there was one."""
+        if self._file < 0:
+            return script
+
+        def run(*arguments: Any) -> Any:
+            try:
+                return script.run(*arguments)
+            finally:
+                self.end_if_any()
+
+        return replace(script, run=run)
 
     def end_if_any(self) -> None:
         """Does not come back where there was one. In a process that the script has forked it does nothing."""

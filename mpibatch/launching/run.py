@@ -107,7 +107,6 @@ def _launch(
                 process = SupervisedProcess(command, env, ignore_signals=mpi is not None)
                 with stop.forwarded_to(process, monitor.has_owner):
                     returned = process.wait(partial(_on_tick, process, monitor, stop, notify))
-                    returned = process.wait(partial(_on_tick, process, monitor, stop, notify))
         ranks_lost = _lost_every_rank(directory, summary_before) and not stop.received and incarnation < restarts
         status = None if ranks_lost else run_exit_status(directory, returned, summary_before)
         if status is not None:

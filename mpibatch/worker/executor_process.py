@@ -22,6 +22,7 @@ from mpibatch.executor.spec import DUMP_SIGNAL, ExecutorSpec
 from mpibatch.executor.status_block import StatusBlock
 from mpibatch.liveness.supervised_process import SupervisedProcess
 from mpibatch.liveness.timers import UNKILLABLE_AFTER_SECONDS
+from mpibatch.worker import background
 from mpibatch.worker.cgroup import ExecutorCgroup
 
 PIPE_BYTES = 1 << 20
@@ -95,7 +96,7 @@ class ExecutorProcess:
             passing.callback(os.close, spec)
             os.write(spec, make_spec(fds).to_json().encode())
             python = [sys.executable, "-u", "-P", "-m", "mpibatch.executor.main", str(spec)]
-            with stdout.open("ab") as out, stderr.open("ab") as err:
+            with stdout.open("ab") as out, stderr.open("ab") as err, background.left():
                 self._process = SupervisedProcess(
                     python,
                     {**environment, "TMPDIR": self._tmpdir.name} if self._tmpdir else environment,

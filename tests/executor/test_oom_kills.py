@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mpibatch.executor.entry_script import EntryScript
 from mpibatch.executor.oom_kills import OomKills, oom_kills
 
 PROGRAM = """
@@ -38,8 +39,30 @@ def test_as_long_as_nothing_was_ended_nothing_happens(tmp_path: Path) -> None:
     assert ended(tmp_path / "gone") == (0, ["3", "alive"])
 
 
+def test_run_does_not_come_back(tmp_path: Path) -> None:
+    """Also where it raises."""
+    program = """
+import sys
+from mpibatch.executor.entry_script import EntryScript
+from mpibatch.executor.oom_kills import OomKills
+def run(mini_batch):
+    with open(sys.argv[1], "w") as file:
+        file.write("oom_kill 1")
+    raise ValueError(mini_batch)
+OomKills(sys.argv[1]).watching(EntryScript(None, run, None, False)).run([1])
+"""
+    path = tmp_path / "memory.events"
+    path.write_text("oom_kill 0")
+    done = subprocess.run([sys.executable, "-c", program, path], stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (-9, b"")
+
+
 def test_without_a_cgroup() -> None:
-    OomKills("").end_if_any()
+    """Nothing is looked at, and run() is the script's own."""
+    script = EntryScript(None, print, None, False)
+    kills = OomKills("")
+    kills.end_if_any()
+    assert kills.watching(script) is script
 
 
 def test_counts() -> None:
