@@ -100,7 +100,7 @@ def pack(
 
 def with_memory(record: RowData, packed: bytes) -> bytes:
     """An ATTEMPT record with its last field, of which only the worker knows: little-endian, 8 bytes."""
-    return b"".join((record[:_MEMORY_AT], packed))
+    return b"" + record[:_MEMORY_AT] + packed  # bytes of a memoryview too, and of bytes no copy
 
 
 def unpack(data: bytes, position: int = 0) -> Attempt:
