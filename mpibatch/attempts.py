@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
+from mpibatch.large import RowData
 from mpibatch.types import UNKNOWN
 
 
@@ -97,9 +98,9 @@ def pack(
     )  # fmt: skip
 
 
-def with_memory(record: bytes, packed: bytes) -> bytes:
+def with_memory(record: RowData, packed: bytes) -> bytes:
     """An ATTEMPT record with its last field, of which only the worker knows: little-endian, 8 bytes."""
-    return record[:_MEMORY_AT] + packed
+    return b"" + record[:_MEMORY_AT] + packed  # bytes of a memoryview too, and of bytes no copy
 
 
 def unpack(data: bytes, position: int = 0) -> Attempt:
@@ -111,7 +112,7 @@ _CAUSE_AT = struct.calcsize("<qqqqqIi")
 _MEMORY_AT = ATTEMPT.size - 8
 
 
-def has_succeeded(record: bytes) -> bool:
+def has_succeeded(record: RowData) -> bool:
     """Whether this ATTEMPT record is a success, without unpacking it."""
     return record[_CAUSE_AT] == AttemptOutcome.SUCCEEDED
 
@@ -159,5 +160,5 @@ def encode_failures(failures: Iterable[Failure]) -> bytes:
     return json.dumps([asdict(failure) for failure in failures]).encode()
 
 
-def decode_failures(data: bytes) -> list[Failure]:
-    return [Failure(**entry) for entry in json.loads(data)] if data else []
+def decode_failures(data: RowData) -> list[Failure]:
+    return [Failure(**entry) for entry in json.loads(bytes(data))] if data else []

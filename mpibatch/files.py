@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mpibatch.errors import RunDirectoryError
+from mpibatch.large import RowData
 
 
 @contextmanager
@@ -70,13 +71,14 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def write_all(descriptor: int, *parts: bytes) -> None:
+def write_all(descriptor: int, *parts: RowData) -> None:
     """Writes all of `parts`, one after the other, in as few calls as the system allows. Raises OSError."""
     written = os.writev(descriptor, parts)
-    if written < sum(map(len, parts)):
-        rest = memoryview(b"".join(parts))[written:]
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+    if written < sum(map(len, parts)):  # 2 GiB are the most in one call
+        for part in parts:
+            rest, written = memoryview(part)[written:], max(0, written - len(part))
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
 
 
 def write_json(path: Path, value: dict[str, Any], durable: bool = True, mode: int = 0o666) -> None:

@@ -38,6 +38,7 @@ from mpibatch.executor.result_pipe import ResultPipe
 from mpibatch.executor.spec import DUMP_SIGNAL, ExecutorSpec
 from mpibatch.executor.status_block import StatusBlock
 from mpibatch.executor.tracebacks import summary_line, user_traceback
+from mpibatch.large import LARGE_BYTES
 from mpibatch.output import open_encoder
 from mpibatch.output.base import Encoder
 from mpibatch.types import Phase
@@ -175,7 +176,12 @@ class ExecutorLoop:
             encode=phases.encode,
         )
         length = len(record) + len(encoded.data) + len(failures)
-        frame = FRAME.pack(FrameType.ATTEMPT, length) + record + encoded.data + failures
+        head = FRAME.pack(FrameType.ATTEMPT, length) + record
+        if length > LARGE_BYTES:
+            self._end_if_forked()
+            self._results.send_large(head, encoded.data, failures)
+            return
+        frame = head + encoded.data + failures
         if failures or task.is_part:
             self._send(frame)
         else:

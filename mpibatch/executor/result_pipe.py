@@ -37,6 +37,11 @@ class ResultPipe:
         if seconds > LONG_SECONDS or now > self._held_until or self._bytes > HELD_BYTES:
             self.flush()
 
+    def send_large(self, *parts: bytes) -> None:
+        """A frame in parts, at once and after all that is held, without another copy of them."""
+        self.flush()
+        write_all(self._descriptor, *parts)
+
     def flush(self) -> None:
         """Everything that is held; to be called before anything is waited for."""
         if self._frames:

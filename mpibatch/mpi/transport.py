@@ -1,9 +1,11 @@
 """Messages between ranks: frozen dataclasses in, frozen dataclasses out, never blocking.
 
-    send --pickle--> isend of each piece, completed by later calls       receive <-- pieces <-- improbe, imrecv
+    send --pickle--> isend, completed by later calls                     receive <-- improbe, imrecv
+         --if large--> announcement, isend of each piece                         <-- irecv, when there is room
 
 Nothing here waits for another rank: one that dies or is stopped in the middle of a message leaves a part of it, and the
-messages of others go on. Messages of one rank arrive in the order in which they were sent.
+messages of others go on; large ones perhaps once it is forgotten, since they are given only so much memory at a time.
+Messages of one rank arrive in the order in which they were sent, but for heartbeats.
 
 Pickle is safe here: both ends are one program of one user, started together. Sends are non-blocking and every rank
 always receives, since two ranks that block in large sends to each other would hang. A run of one rank needs no MPI.
@@ -20,17 +22,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mpibatch.errors import StoppedEarly
 from mpibatch.liveness.timers import SEND_TIMEOUT_SECONDS
+from mpibatch.mpi.large_message import BODY_TAG, Announcement, LargeMessage, pieces
+from mpibatch.worker.messages import Heartbeat
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
 logger = logging.getLogger(__name__)
 
-TAG = 7  # of a message, or of its last piece: the communicator is mpibatch's own
-PIECE_TAG = 8  # of a piece that others follow
-PIECE_BYTES = 32 << 20  # MPI's counts end at 2 GiB
+TAG = 7  # of a message: the communicator is mpibatch's own
+WHOLE_BYTES = 64 << 10  # MPI sends about so much without asking; a pickle of more is announced, and taken when there is
+# room: what was matched must be given its memory, and all ranks may send at once
+MAX_LARGE_BYTES = 128 << 20  # of announced messages under way here at once; one of any size, if it is the only one
 MAX_PER_POLL = 64  # messages taken in one go, so that what they cause is not put off
-MAX_BYTES_PER_POLL = 64 << 20  # and about so many bytes
 
 
 class Transport(Protocol):
@@ -49,6 +53,10 @@ class Transport(Protocol):
     @property
     def is_busy(self) -> bool:
         """Whether a message is under way: MPI makes progress only when it is called."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Of what was sent and is not yet taken: it is held here meanwhile."""
 
     def send(self, to: int, message: object) -> None:
         """From any thread."""
@@ -83,6 +91,7 @@ class LocalTransport:
     size = 1
     library = "none: one rank"
     is_busy = False
+    unsent_bytes = 0
     has_failures = False
 
     def send(self, to: int, message: object) -> None:
@@ -106,10 +115,11 @@ class LocalTransport:
 
 @dataclass(slots=True)
 class _Incoming:
-    """From one rank. under_way: {request, tag, buffer}, in order; pieces: of the message that is next, those there."""
+    """From one rank, in order. under_way: {request, buffer} of messages and announcements; then come to be waiting: a
+    large message, and the messages behind it."""
 
-    under_way: "deque[tuple[MPI.Request, int, bytearray]]" = field(default_factory=deque)
-    pieces: list[bytearray] = field(default_factory=list)
+    under_way: "deque[tuple[MPI.Request, bytearray]]" = field(default_factory=deque)
+    waiting: deque[Any] = field(default_factory=deque)
 
 
 class MpiTransport:
@@ -138,9 +148,13 @@ class MpiTransport:
         self._lock = threading.RLock()  # of sends and of failures
         self._is_thread_safe = MPI.Query_thread() == MPI.THREAD_MULTIPLE
         self._owner = threading.current_thread()
-        self._deferred: deque[tuple[int, bytes]] = deque()  # what other threads send through an MPI that lets none
+        # what other threads send through an MPI that lets none
+        self._deferred: deque[tuple[int, bytes, list[memoryview]]] = deque()
         self._sends: deque[tuple[MPI.Request, memoryview]] = deque()
+        self.unsent_bytes = 0
         self._incoming: dict[int, _Incoming] = {}
+        self._announced: deque[LargeMessage] = deque()  # not begun
+        self._begun: list[LargeMessage] = []
         self._forgotten: set[int] = set()  # what comes from them is taken, since MPI keeps it else, and dropped
         self._abandoned: list[_Incoming] = []  # of the dead: MPI may write into their buffers still
         self._failed: list[int] = []  # all, in the order of their acknowledgement
@@ -156,23 +170,29 @@ class MpiTransport:
         return self._close_failed or bool(self._failed)
 
     def send(self, to: int, message: object) -> None:
-        data = pickle.dumps(message, protocol=5)
+        buffers: list[pickle.PickleBuffer] = []
+        data, parts = pickle.dumps(message, protocol=5, buffer_callback=buffers.append), []
+        if buffers or len(data) > WHOLE_BYTES:
+            parts = [memoryview(data), *(buffer.raw() for buffer in buffers)]
+            data = pickle.dumps(Announcement([len(part) for part in parts]), protocol=5)
         if not self._is_thread_safe and threading.current_thread() is not self._owner:
-            self._deferred.append((to, data))
+            self._deferred.append((to, data, parts))
         else:
-            self._send(to, data)
+            self._send(to, data, parts)
 
-    def _send(self, to: int, data: bytes) -> None:
-        whole = memoryview(data)
-        last = max(0, len(data) - 1) // PIECE_BYTES
-        with self._lock:  # no heartbeat comes between the pieces
+    def _send(self, to: int, data: bytes, parts: list[memoryview]) -> None:
+        with self._lock:  # announcements and pieces are in the same order
             try:
-                for number in range(last + 1):
-                    piece = whole[number * PIECE_BYTES : (number + 1) * PIECE_BYTES]
-                    tag = TAG if number == last else PIECE_TAG
-                    self._sends.append((self._comm.Isend([piece, self._mpi.BYTE], to, tag), piece))
+                self._isend(to, TAG, memoryview(data))
+                for part in parts:
+                    for piece in pieces(part):
+                        self._isend(to, BODY_TAG, piece)
             except self._mpi.Exception as error:
                 self._acknowledge(error)
+
+    def _isend(self, to: int, tag: int, data: memoryview) -> None:
+        self._sends.append((self._comm.Isend([data, self._mpi.BYTE], to, tag), data))
+        self.unsent_bytes += len(data)
 
     def receive(self) -> list[tuple[int, Any]]:
         self._complete()
@@ -180,18 +200,18 @@ class MpiTransport:
             self._send(*self._deferred.popleft())
         status = self._mpi.Status()
         messages: list[tuple[int, Any]] = []
-        size = 0
+        self._abandon_dead()
         try:
+            self._begin_announced()  # now that what the last call has returned is gone
             for source in list(self._incoming):
                 messages += self._arrived(source, MAX_PER_POLL - len(messages))
-            while len(messages) < MAX_PER_POLL and size < MAX_BYTES_PER_POLL:
-                matched = self._comm.Improbe(self._mpi.ANY_SOURCE, self._mpi.ANY_TAG, status)
+            while len(messages) < MAX_PER_POLL:
+                matched = self._comm.Improbe(self._mpi.ANY_SOURCE, TAG, status)
                 if matched is None:
                     break
-                source, tag, data = status.Get_source(), status.Get_tag(), bytearray(status.Get_count(self._mpi.BYTE))
-                size += len(data)
+                source, data = status.Get_source(), bytearray(status.Get_count(self._mpi.BYTE))
                 request = matched.Irecv([data, self._mpi.BYTE])
-                self._incoming.setdefault(source, _Incoming()).under_way.append((request, tag, data))
+                self._incoming.setdefault(source, _Incoming()).under_way.append((request, data))
                 messages += self._arrived(source, MAX_PER_POLL - len(messages))
         except self._mpi.Exception as error:
             self._acknowledge(error)
@@ -200,24 +220,55 @@ class MpiTransport:
     def _arrived(self, source: int, at_most: int) -> list[tuple[int, Any]]:
         """What has arrived whole from a rank, in order."""
         incoming = self._incoming[source]
-        found: list[tuple[int, Any]] = []
+        found: list[Any] = []
         while incoming.under_way and len(found) < at_most and incoming.under_way[0][0].Test():
-            _, tag, data = incoming.under_way.popleft()
-            if source in self._forgotten:
-                continue
-            incoming.pieces.append(data)
-            if tag == TAG:
-                whole = incoming.pieces[0] if len(incoming.pieces) == 1 else b"".join(incoming.pieces)
-                incoming.pieces.clear()
-                found.append((source, pickle.loads(whole)))
-        if not incoming.under_way and not incoming.pieces:
+            message = pickle.loads(incoming.under_way.popleft()[1])
+            if isinstance(message, Announcement):
+                large = LargeMessage(source, message.sizes)
+                self._announced.append(large)
+                incoming.waiting.append(large)
+            elif incoming.waiting and not isinstance(message, Heartbeat):  # a rank whose rows wait here is not silent
+                incoming.waiting.append(message)
+            else:
+                found.append(message)
+        while incoming.waiting and len(found) < at_most:
+            message = incoming.waiting[0]
+            if isinstance(message, LargeMessage):
+                if not message.has_arrived():
+                    break
+                self._begun.remove(message)
+                message = message.message()
+            incoming.waiting.popleft()
+            found.append(message)
+        if not incoming.under_way and not incoming.waiting:
             del self._incoming[source]
-        return found
+        return [] if source in self._forgotten else [(source, message) for message in found]
+
+    def _begin_announced(self) -> None:
+        """Large messages get their memory in the order of their announcements, as far as there is room for them.
+
+        What comes from a forgotten rank takes no room from others, since it may never arrive.
+        """
+        while self._announced:
+            large = self._announced[0]
+            under_way = sum(other.size for other in self._begun if other.source not in self._forgotten)
+            has_room = not under_way or under_way + large.size <= MAX_LARGE_BYTES
+            if not has_room and large.source not in self._forgotten:
+                return
+            self._announced.popleft()
+            self._begun.append(large)
+            large.begin(self._comm, self._mpi.BYTE)
 
     def forget(self, rank: int) -> None:
         self._forgotten.add(rank)
-        if rank in self._incoming:
-            self._incoming[rank].pieces.clear()
+
+    def _abandon_dead(self) -> None:
+        """Here and not where a failure is noticed, since that may be in another thread."""
+        for rank in self._failed:
+            if rank in self._incoming:
+                self._abandoned.append(self._incoming.pop(rank))
+                self._announced = deque(large for large in self._announced if large.source != rank)
+                self._begun = [large for large in self._begun if large.source != rank]
 
     def allgather_on_node(self, value: object) -> tuple[int, list[Any]]:
         try:
@@ -250,7 +301,7 @@ class MpiTransport:
                         return
                 except self._mpi.Exception as error:
                     self._acknowledge(error)
-                self._sends.popleft()
+                self.unsent_bytes -= len(self._sends.popleft()[1])
 
     def _acknowledge(self, error: "MPI.Exception") -> None:
         """Takes note of dead ranks. Raises `error` again where it is about something else."""
@@ -264,5 +315,3 @@ class MpiTransport:
             for rank in ranks:
                 if rank not in self._failed:
                     self._failed.append(rank)
-                    if rank in self._incoming:
-                        self._abandoned.append(self._incoming.pop(rank))

@@ -18,6 +18,9 @@ from mpibatch.mpi.transport import Transport
 from mpibatch.worker.messages import Heartbeat, Results, Shutdown, WorkerExited
 from mpibatch.worker.worker import Worker
 
+MOST_UNSENT_BYTES = 32 << 20
+"""While rank 0 has more still to take the executor is read no further: soon it waits, and memory stays bounded."""
+
 
 class CoordinatorLost(StoppedEarly):
     """Rank 0 has died or is silent: nobody is left to work for."""
@@ -75,15 +78,26 @@ def _work(
                 continue
             can_finalize &= not (isinstance(order, Shutdown) and order.skip_finalize)
             worker.handle(order)
-        reports = worker.poll()
-        for report in reports:
-            transport.send(0, report)
+        attempts, exited = _report(transport, worker)
         for number in signals.drain():
             transport.send(0, SignalReceived(number))
-        if any(isinstance(report, WorkerExited) for report in reports):
+        if exited:
             return can_finalize
         if 0 in transport.take_failed() or detector.suspected(patience):
             worker.kill()
             raise CoordinatorLost(f"rank 0 has died, or was silent for {patience:g} s (coordinator_timeout)")
-        attempts = sum(len(report.records) // ATTEMPT.size for report in reports if isinstance(report, Results))
         backoff.wait(worker.fds(), bool(orders or transport.is_busy), attempts)
+
+
+def _report(transport: Transport, worker: Worker) -> tuple[int, bool]:
+    """Sends what the worker has to report; returns how many attempts that were, and whether it has exited.
+
+    Once it returns only the transport holds the reports, and that until they are taken: their rows may be large.
+    """
+    attempts, exited = 0, False
+    for report in worker.poll(reading=transport.unsent_bytes < MOST_UNSENT_BYTES):
+        transport.send(0, report)
+        if isinstance(report, Results):
+            attempts += len(report.records) // ATTEMPT.size
+        exited |= isinstance(report, WorkerExited)
+    return attempts, exited

@@ -26,16 +26,20 @@ import io
 import json
 from collections.abc import Iterable
 from datetime import timedelta
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
 from mpibatch.config.schema import RowFormat
+from mpibatch.large import LARGE_BYTES
 from mpibatch.output.base import Encoded, InvalidReturn
 from mpibatch.output.frames import from_arrow, in_full
+from mpibatch.output.pieces import PIECE_LINES, terminated, text_of, utf8
 from mpibatch.output.return_values import NO_COLUMNS, as_python, invalid_return, is_missing, is_table, rows_of
 from mpibatch.output.scalars import span_text
 
 QUOTE = '"'
+BATCH_ROWS = 1024  # that pyarrow writes at once, each time with a copy of them
 _SPELLINGS: dict[str, str | None] = {
     "True": "true",
     "False": "false",
@@ -62,10 +66,19 @@ class CsvEncoder:
             return Encoded(0, b"")
         if self._pandas:
             return self._encode_list_by_pandas(returned)
-        try:
-            text = "\n".join(returned)
-        except TypeError:
+        data = self._plain_texts(returned)
+        if data is None:
             return self._encode_list(returned)
+        return Encoded(len(returned), data, self._single or self._schema(None, 1))
+
+    def _plain_texts(self, returned: list[Any] | tuple[Any, ...]) -> bytes | None:
+        """A field a line; None unless all are text that needs no quotes."""
+        try:
+            text = text_of(returned)
+        except TypeError:
+            return None
+        if text is None:
+            return terminated(returned) if all(map(self._is_plain, returned)) else None
         # One look at the joined text tells whether any field needs quotes.
         if (
             text.count("\n") != len(returned) - 1
@@ -74,8 +87,13 @@ class CsvEncoder:
             or "\r" in text
             or "" in returned
         ):
-            return self._encode_list(returned)
-        return Encoded(len(returned), _bytes(text + "\n"), self._single or self._schema(None, 1))
+            return None
+        return utf8(text + "\n")
+
+    def _is_plain(self, row: Any) -> bool:
+        """Whether it is text that needs no quotes."""
+        special = ("\n", self._sep, QUOTE, "\r")
+        return isinstance(row, str) and row != "" and not any(character in row for character in special)
 
     def join(self, parts: list[Encoded]) -> Encoded:
         stream = CsvFormat(self._format)
@@ -129,7 +147,7 @@ class CsvEncoder:
             lineterminator="\n",
         )
         levels = ["" if name is None else str(name) for name in frame.index.names] if fmt.index else []
-        return Encoded(len(frame), _bytes(text), self._schema(names, len(frame.columns), levels))
+        return Encoded(len(frame), utf8(text), self._schema(names, len(frame.columns), levels))
 
     def _encode_columns(self, returned: Any) -> Encoded:
         if self._pandas and hasattr(returned, "iloc") and is_table(returned):
@@ -154,15 +172,17 @@ class CsvEncoder:
             arrays = [arrays[at] for at in self._order(names)]
         blank = len(arrays) == 1 and arrays[0].null_count > 0
         table = pa.Table.from_arrays(arrays, names=[str(at) for at in range(len(arrays))])
-        sink = pa.BufferOutputStream()
         try:
             if blank and is_text(arrays[0].type):
                 table = pa.table({"0": arrays[0].fill_null("" if is_text(arrays[0].type) == "text" else b"")})
-            arrow_csv.write_csv(table, sink, arrow_csv.WriteOptions(include_header=False, delimiter=self._sep))
+            sink = io.BytesIO() if table.nbytes > LARGE_BYTES else pa.BufferOutputStream()
+            rows = max(1, min(BATCH_ROWS, table.num_rows * LARGE_BYTES // max(1, table.nbytes)))
+            options = arrow_csv.WriteOptions(include_header=False, delimiter=self._sep, batch_size=rows)
+            arrow_csv.write_csv(table, sink, options)
         except pa.ArrowException as error:
             kinds = ", ".join(f"{name}: {array.type}" for name, array in zip(columns.names, arrays, strict=False))
             raise InvalidReturn(f"the columns {kinds} cannot be written as CSV: {error}; make them text") from error
-        data = sink.getvalue().to_pybytes()
+        data = sink.getvalue() if isinstance(sink, io.BytesIO) else sink.getvalue().to_pybytes()  # that makes a copy
         if blank and not is_text(arrays[0].type):
             data = b"".join(b'""\n' if line == b"\n" else line for line in data.splitlines(keepends=True))
         return Encoded(columns.rows, data, self._schema(names, len(arrays)))
@@ -223,12 +243,13 @@ def _lines(rows: Iterable[Iterable[Any]], sep: str) -> bytes:
     # Some versions of the csv module quote only the line ends that they write: let "\r" be one of them.
     lines: list[str] = []
     sink = SimpleNamespace(write=lambda line: lines.append(line.removesuffix("\r\n")))
-    csv.writer(sink, delimiter=sep, lineterminator="\r\n").writerows(rows)
-    return _bytes("\n".join([*lines, ""]))
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "backslashreplace")
+    writer = csv.writer(sink, delimiter=sep, lineterminator="\r\n")
+    data, iterator = io.BytesIO(), iter(rows)
+    while piece := list(islice(iterator, PIECE_LINES)):
+        writer.writerows(piece)
+        data.write(utf8("\n".join([*lines, ""])))
+        lines.clear()
+    return data.getvalue()
 
 
 def _cell(value: Any) -> Any:

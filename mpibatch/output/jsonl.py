@@ -24,6 +24,7 @@ from typing import Any
 from mpibatch.config.schema import RowFormat
 from mpibatch.output.base import Encoded, InvalidReturn
 from mpibatch.output.lines import LineEncoder
+from mpibatch.output.pieces import joined
 from mpibatch.output.return_values import as_python, invalid_return, is_missing, is_table, is_table_or_array
 from mpibatch.output.scalars import plain, span_text
 
@@ -36,8 +37,7 @@ class JsonlEncoder(LineEncoder):
 
     def encode(self, returned: Any) -> Encoded:
         rows = _list_rows(returned) if isinstance(returned, list | tuple) else _column_rows(returned)
-        lines = [_line(row if self._declared is None else self._chosen(row)) for row in rows]
-        return Encoded(len(lines), "".join(lines).encode("utf-8", "backslashreplace"))
+        return Encoded(*joined(_line(row if self._declared is None else self._chosen(row)) for row in rows))
 
     def _chosen(self, row: Any) -> Any:
         if not isinstance(row, dict) or self._declared is None:

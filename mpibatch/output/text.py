@@ -20,6 +20,7 @@ from typing import Any
 from mpibatch.output.base import Encoded, InvalidReturn
 from mpibatch.output.frames import from_arrow, in_full
 from mpibatch.output.lines import LineEncoder
+from mpibatch.output.pieces import terminated, text_of, utf8
 from mpibatch.output.return_values import (
     NO_COLUMNS,
     as_python,
@@ -43,11 +44,17 @@ class TextEncoder(LineEncoder):
         if not count:
             return Encoded(0, b"")
         rows = [row if type(row) is str else _line(row) for row in returned]
-        text = "\n".join(rows)
+        text = text_of(rows)
+        if text is None:
+            return Encoded(count, terminated([_one_line(row) for row in rows]))
         # One look at the joined text tells that no row holds a newline: the usual case costs no call per row.
         if text.count("\n") != count - 1 or "\r" in text:
-            text = "\n".join([row.replace("\r", "\\r").replace("\n", "\\n") for row in rows])
-        return Encoded(count, (text + "\n").encode("utf-8", "backslashreplace"))
+            text = "\n".join([_one_line(row) for row in rows])
+        return Encoded(count, utf8(text + "\n"))
+
+
+def _one_line(row: str) -> str:
+    return row.replace("\r", "\\r").replace("\n", "\\n")
 
 
 def _line(row: Any) -> str:
@@ -72,7 +79,7 @@ def _encode_table(returned: Any) -> Encoded:
     text = _to_csv(frame)
     if text.count("\n") != count or "\r" in text:
         text = _to_csv(frame.map(_escape))
-    return Encoded(count, text.encode("utf-8", "backslashreplace"))
+    return Encoded(count, utf8(text))
 
 
 def _as_frame(returned: Any) -> Any:
@@ -92,7 +99,7 @@ def _to_csv(frame: Any) -> str:
 
 def _escape(value: Any) -> Any:
     text = str(value)
-    return text.replace("\r", "\\r").replace("\n", "\\n") if "\n" in text or "\r" in text else value
+    return _one_line(text) if "\n" in text or "\r" in text else value
 
 
 def _lines(returned: Any) -> list[Any]:

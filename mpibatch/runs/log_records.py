@@ -25,6 +25,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from mpibatch.errors import RunDirectoryError
+from mpibatch.large import RowData
 
 MAGIC = b"mpibatch results log 2\n"
 OTHER_VERSION = re.compile(rb"mpibatch results log \d+\n")
@@ -61,7 +62,7 @@ def header_crc(type: int, count: int, length: int) -> int:
     return zlib.crc32(HEADER.pack(MARK, type, count, length, 0))
 
 
-def frame(type: RecordType, count: int, *parts: bytes) -> tuple[bytes, int]:
+def frame(type: RecordType, count: int, *parts: RowData) -> tuple[bytes, int]:
     """The header of a record whose body is `parts`, and its checksum."""
     length = sum(map(len, parts))
     crc = header_crc(type, count, length)

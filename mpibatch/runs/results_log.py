@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mpibatch.errors import RunDirectoryError
 from mpibatch.files import sync_folder, write_all, write_error
+from mpibatch.large import RowData
 from mpibatch.runs.log_index import IndexEntry, LogIndex
 from mpibatch.runs.log_records import HEADER, MAGIC, RecordType, frame
 
@@ -34,14 +35,14 @@ class ResultsLog:
         """For reading row bytes back."""
         return self._file
 
-    def append(self, type: RecordType, count: int, *parts: bytes) -> int:
+    def append(self, type: RecordType, count: int, *parts: RowData) -> int:
         """Writes one record; returns the offset of its body. Of RESULTS the first part is the ATTEMPT records.
 
         Raises RunDirectoryError where the disk is full or gone; the file then ends with the record before.
         """
         head, crc = frame(type, count, *parts)
         offset = self._write([head, *parts]) + HEADER.size
-        kept = parts[0] if type is RecordType.RESULTS and parts else b"".join(parts)
+        kept = bytes(parts[0]) if type is RecordType.RESULTS and parts else b"".join(parts)
         self._index.add(IndexEntry(type, count, offset, self._end - offset, crc, kept))
         return offset
 
@@ -62,7 +63,7 @@ class ResultsLog:
         self._index.close()
         os.close(self._file)
 
-    def _write(self, parts: list[bytes]) -> int:
+    def _write(self, parts: list[RowData]) -> int:
         start, wanted = self._end, sum(map(len, parts))
         try:
             write_all(self._file, *parts)

@@ -24,6 +24,7 @@ from mpibatch.attempts import ATTEMPT_FIELDS, AttemptOutcome, Failure, Flag, dec
 from mpibatch.datasets.base import Dataset
 from mpibatch.errors import MpibatchError, RunDirectoryError, StoppedEarly
 from mpibatch.files import replacing, write_all, write_error
+from mpibatch.large import RowData
 from mpibatch.liveness.lease import Lease
 from mpibatch.output.base import AppendFormat, FinalizeFormat
 from mpibatch.runs.assembly import Assembly, RejectedRows
@@ -108,7 +109,7 @@ class RunWriter:
             self._log.append(RecordType.REJECTED, len(new), np.array(new, dtype="<i8").tobytes())
         return more, rejected
 
-    def record_attempts(self, records: NDArray[np.void], data: bytes) -> list[Failure]:
+    def record_attempts(self, records: NDArray[np.void], data: RowData) -> list[Failure]:
         """Every attempt, final or not: its event, and the failures of those that failed."""
         self.attempts += np.bincount(records["cause"], minlength=len(AttemptOutcome))
         _write(self._events, records.tobytes(), self._events_path)
@@ -151,7 +152,7 @@ class RunWriter:
             self._log.append(RecordType.SCHEMA, id, description)
             self.assembly.add_schema(id, description)
 
-    def append_final(self, records: NDArray[np.void], data: bytes, final: NDArray[np.bool_]) -> None:
+    def append_final(self, records: NDArray[np.void], data: RowData, final: NDArray[np.bool_]) -> None:
         """Those of the attempts that are final go to the log."""
         if not final.all():
             ends = np.cumsum(records["row_bytes"] + records["failure_bytes"])

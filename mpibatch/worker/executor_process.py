@@ -11,22 +11,21 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
 
-from mpibatch.executor.protocol import FRAME, LARGEST_PACKET, Task, pack, spill_path, unpack
+from mpibatch.executor.protocol import LARGEST_PACKET, Task, pack, spill_path, unpack
 from mpibatch.executor.spec import DUMP_SIGNAL, ExecutorSpec
 from mpibatch.executor.status_block import StatusBlock
 from mpibatch.liveness.supervised_process import SupervisedProcess
 from mpibatch.liveness.timers import UNKILLABLE_AFTER_SECONDS
 from mpibatch.worker import background
 from mpibatch.worker.cgroup import ExecutorCgroup
+from mpibatch.worker.frame_reader import NOTHING, FrameReader, ReceivedFrames
 
 PIPE_BYTES = 1 << 20
-READ_BYTES = 1 << 20
 DUMP_SECONDS = 0.1  # what the stack dump gets before the kill
 
 
@@ -37,13 +36,6 @@ class InheritedFds:
     queue: int
     results: int
     status_block: int
-
-
-class ReceivedFrames(NamedTuple):
-    """What was read: `frames` are {FrameType, start of the body, end of the body} within `data`."""
-
-    data: bytes
-    frames: list[tuple[int, int, int]]
 
 
 class ProcessState(Enum):
@@ -106,7 +98,8 @@ class ExecutorProcess:
                     cgroup=os.fspath(cgroup.folder) if cgroup is not None else None,
                 )
             undo.pop_all()
-        self._buffer = bytearray()
+        self._frames = FrameReader(self._results)
+        self.reading = True  # else what the executor writes stays in the pipe, and soon it waits
         self._spilled: dict[int, int] = {}
         self._lock = threading.Lock()
         self._killed_at: float | None = None
@@ -163,29 +156,17 @@ class ExecutorProcess:
 
     def fds(self) -> list[int]:
         """For select: readable when there is something to read."""
-        return [self._results, self._process.fileno()] if self.state is ProcessState.RUNNING else []
+        if self.state is not ProcessState.RUNNING:
+            return []
+        return [self._results, self._process.fileno()] if self.reading else [self._process.fileno()]
 
-    def read(self) -> "ReceivedFrames":
-        """All frames that have arrived whole."""
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self._results, READ_BYTES):
-                self._buffer += data
-                if len(data) < READ_BYTES // 16 or len(self._buffer) > 4 * READ_BYTES:
-                    break
-        if not _has_whole_frame(self._buffer):
-            return ReceivedFrames(b"", [])  # without a copy at each poll, since a frame may be very large
-        data = bytes(self._buffer)
-        frames: list[tuple[int, int, int]] = []
-        size, position, header, unpack_from = len(data), 0, FRAME.size, FRAME.unpack_from
-        while position + header <= size:
-            kind, length = unpack_from(data, position)
-            end = position + header + length
-            if end > size:
-                break
-            frames.append((kind, position + header, end))
-            position = end
-        del self._buffer[:position]
-        return ReceivedFrames(data, frames)
+    def read(self) -> ReceivedFrames:
+        """Frames that have arrived whole: all of them, or one that is large."""
+        return self._frames.read() if self.reading else NOTHING
+
+    def drain(self) -> Iterator[ReceivedFrames]:
+        """After its end: what it had sent and nobody has read."""
+        return self._frames.drain()
 
     @property
     def has_spilled(self) -> bool:
@@ -263,11 +244,6 @@ def _private_tmpdir(environment: Mapping[str, str]) -> "tempfile.TemporaryDirect
     return tempfile.TemporaryDirectory(
         prefix="mpibatch-", dir=parent if os.path.isdir(parent) else None, ignore_cleanup_errors=True
     )
-
-
-def _has_whole_frame(data: bytearray) -> bool:
-    """Whether the first frame is all there."""
-    return len(data) >= FRAME.size and len(data) >= FRAME.size + FRAME.unpack_from(data)[1]
 
 
 def _enlarge_pipe(pipe: int) -> None:

@@ -4,8 +4,10 @@ rank 0 --Order--> Worker.handle          Worker.poll --Report--> rank 0
 """
 
 from dataclasses import dataclass
+from pickle import PickleBuffer
 
 from mpibatch.attempts import Failure
+from mpibatch.large import RowData
 from mpibatch.types import MiniBatchRange, Pickled
 
 
@@ -67,11 +69,21 @@ class Results(Pickled):
     """Attempts that have ended.
 
     records: ATTEMPT records one after the other
-    data:    each one's row bytes and failure bytes, in the same order
+    data:    each one's row bytes and failure bytes, in the same order; those of a large attempt, which is alone in
+             its message, in the buffer that they were read into
     """
 
     records: bytes
-    data: bytes
+    data: RowData
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        """A buffer is handed to whoever sends the message, and not copied into the pickle (PEP 574)."""
+        return Results, (self.records, self.data if isinstance(self.data, bytes) else PickleBuffer(self.data))
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is not to be joined with others, which would copy it."""
+        return not isinstance(self.data, bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,12 @@ from mpibatch import attempts
 from mpibatch.attempts import ATTEMPT, AttemptOutcome, Failure, decode_failures, encode_failures
 from mpibatch.executor.protocol import FrameType, Task
 from mpibatch.executor.status_block import ExecutorStatus
+from mpibatch.large import RowData
 from mpibatch.output.base import Encoded, Encoder
 from mpibatch.types import UNKNOWN, Phase
 from mpibatch.worker import diagnosis
 from mpibatch.worker.executor_process import ExecutorProcess, ProcessState
+from mpibatch.worker.frame_reader import ReceivedFrames
 from mpibatch.worker.guards import Guards
 from mpibatch.worker.isolation_run import IsolationRun
 from mpibatch.worker.messages import (
@@ -111,13 +113,14 @@ class Worker:
                 self._begin_shutdown(kill)
         self._fill()
 
-    def poll(self) -> list[Report]:
-        """Reads what the executor reports, restarts it if it has died, keeps its queue full."""
+    def poll(self, reading: bool = True) -> list[Report]:
+        """Reads what the executor reports, unless it is to wait; restarts it if it has died, keeps its queue full."""
         executor = self._executor
         if executor is not None:
+            executor.reading = reading
             state = executor.poll()
-            self._read(executor)
-            has_work = executor.closing or bool(self._ready and self._tasks.outstanding)
+            self._take(executor.read(), executor)
+            has_work = reading and (executor.closing or bool(self._ready and self._tasks.outstanding))
             if state is ProcessState.EXITED:
                 self._on_executor_exit(executor)
             elif state is ProcessState.UNKILLABLE:
@@ -223,8 +226,7 @@ class Worker:
         if tasks or recalled:
             self._reports.append(TasksReturned([task.mini_batch.index for task in tasks], recalled))
 
-    def _read(self, executor: ExecutorProcess) -> None:
-        arrived = executor.read()
+    def _take(self, arrived: ReceivedFrames, executor: ExecutorProcess) -> None:
         data, tasks = arrived.data, self._tasks
         for kind, start, end in arrived.frames:
             if kind == ATTEMPT_FRAME:
@@ -233,15 +235,15 @@ class Worker:
                 if executor.has_spilled:
                     executor.release(index)
                 if self._isolation is not None:
-                    self._on_part_done(data[start:end])
+                    self._on_part_done(bytes(data[start:end]))
                 elif task := tasks.done(index):
                     record, rest = data[start : start + ATTEMPT.size], data[start + ATTEMPT.size : end]
                     if self._on_attempt(executor, task, record, rest):
                         self._report(record, rest)
             else:
-                self._on_frame(FrameType(kind), data[start:end], executor)
+                self._on_frame(FrameType(kind), bytes(data[start:end]), executor)
 
-    def _on_attempt(self, executor: ExecutorProcess, task: Task, record: bytes, rest: bytes) -> bool:
+    def _on_attempt(self, executor: ExecutorProcess, task: Task, record: RowData, rest: RowData) -> bool:
         """Whether the attempt counts; one that does not is made again."""
         policy, succeeded = self._restart_policy, attempts.has_succeeded(record)
         counts = policy.on_attempt(task.mini_batch.index, succeeded)
@@ -279,7 +281,7 @@ class Worker:
         self._isolation.on_part_done(AttemptOutcome(attempt.cause), attempt.succeeded, seconds, rows, body[end:])
         self._next_part()
 
-    def _report(self, record: bytes, data: bytes) -> None:
+    def _report(self, record: RowData, data: RowData) -> None:
         """An attempt that counts, with the memory that its executor has used."""
         self._reports.add_attempt(attempts.with_memory(record, self._guards.memory.packed_peak), data)
 
@@ -300,12 +302,11 @@ class Worker:
 
     def _on_executor_exit(self, executor: ExecutorProcess) -> None:
         """An executor has ended, asked or not: who is to blame, and what now."""
-        self._read(executor)  # what it finished is drained before anybody is charged
-        unstarted = executor.recall_queued()
-        guards = self._guards
+        for arrived in executor.drain():  # before anybody is charged
+            self._take(arrived, executor)
+        unstarted, guards = executor.recall_queued(), self._guards
         guards.stop()
-        expected = self._shutting_down or self._replacing
-        status = executor.status_block.read()
+        expected, status = self._shutting_down or self._replacing, executor.status_block.read()
         if guards.expired is not None and status is not None and not guards.expired.is_at(status):
             # what had expired came back by itself just before the kill: what came next is not to blame
             status, expected = None, expected or guards.expired.index != UNKNOWN
@@ -354,8 +355,7 @@ class Worker:
     def _record_crash(self, task: Task, executor: ExecutorProcess, items: int, seconds: float, phase: Phase) -> None:
         """The mini-batch in the status block of a dead executor has had an attempt."""
         self._starts.on_worked()
-        index = task.mini_batch.index
-        rank, host = self._settings.rank, self._settings.host
+        index, rank, host = task.mini_batch.index, self._settings.rank, self._settings.host
         cause, failure = diagnosis.crashed(task, self._guards, executor.status, phase, rank, host)
         encoded = encode_failures([failure])
         counts = self._restart_policy.on_attempt(index, succeeded=False)

@@ -69,6 +69,12 @@ def test_what_took_long_goes_at_once(reader: Reader) -> None:
     assert reader.arrived() == b"ab"
 
 
+def test_a_large_frame_does_not_overtake_either(reader: Reader) -> None:
+    reader.pipe.hold(b"a", 0.0, 0.001)
+    reader.pipe.send_large(b"head", b"", b"rows", b"failures")
+    assert reader.arrived() == b"aheadrowsfailures"
+
+
 def test_what_is_urgent_does_not_overtake(reader: Reader) -> None:
     """A schema has to come before its rows, and after the rows of another."""
     reader.pipe.hold(b"a", 0.0, 0.001)

@@ -44,3 +44,13 @@ def test_results_that_follow_each_other_are_one_batch() -> None:
     one = Results(records([Attempt(1)]).tobytes(), b"row 1\n")
     look = [(1, one), (2, one), (1, Heartbeat()), (3, one)]
     assert [type(message) for _, message in gathered(look, 100)] == [ResultsBatch, Heartbeat, ResultsBatch]
+
+
+def test_a_large_one_is_a_batch_of_its_own_and_is_not_copied() -> None:
+    one = Results(records([Attempt(1)]).tobytes(), b"row 1\n")
+    rows = bytearray(b"row 2\n")
+    large = Results(records([Attempt(2)]).tobytes(), memoryview(rows))
+    batches = list(gathered([(1, one), (2, one), (3, large), (4, one)], 100))
+    assert [rank for rank, _ in batches] == [1, 3, 4]
+    assert [batch.parts for _, batch in batches] == [((1, 0, 1), (2, 1, 2)), ((3, 0, 1),), ((4, 0, 1),)]
+    assert batches[1][1].data.obj is rows

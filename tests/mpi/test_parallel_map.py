@@ -17,7 +17,7 @@ from mpibatch.mpi.parallel_map import MapServer, ParallelMap, PlanningTransport
 class Network:
     """Rank 0's way to ranks that answer after a while, some of them never; time passes when it looks."""
 
-    rank, library, is_busy, has_failures = 0, "", False, False
+    rank, library, is_busy, unsent_bytes, has_failures = 0, "", False, 0, False
 
     def __init__(self, size: int, choice: random.Random, mute: set[int], lost: set[int]) -> None:
         self.size = size

@@ -22,7 +22,7 @@ def test_on_three_ranks(either_mpi: Job, tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("8 passed") == 3, done.stdout
+    assert done.stdout.count("11 passed") == 3, done.stdout
 
 
 STOPPED_IN_A_MESSAGE = """
@@ -58,6 +58,59 @@ def test_a_rank_that_is_stopped_in_a_message_blocks_nobody(job: Job) -> None:
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "FREE\n"
+    finally:
+        for pid in job.processes():
+            os.kill(pid, signal.SIGKILL)
+        process.communicate(timeout=30)
+
+
+LOST_IN_A_MESSAGE = """
+import os, signal, sys, time
+from mpi4py import MPI
+from mpibatch.mpi.transport import MpiTransport
+from mpibatch.worker.messages import Results
+transport = MpiTransport(MPI.COMM_WORLD)
+rows = memoryview(bytearray(200 << 20))
+if transport.rank == 1:
+    transport.send(0, Results(b"record", rows))
+    for _ in range(50):
+        transport.receive()
+        time.sleep(0.01)
+    os.kill(os.getpid(), int(sys.argv[1]))
+if transport.rank == 2:
+    time.sleep(1)
+    for _ in range(2):
+        transport.send(0, Results(b"record", rows))
+    transport.send(0, "all")
+    while True:
+        transport.receive()
+        time.sleep(0.001)
+while not transport._begun:
+    assert transport.receive() == []
+time.sleep(1)  # rank 1 is gone, and of its message a part is here
+if int(sys.argv[1]) == signal.SIGSTOP:
+    transport.forget(1)
+found = []
+while not found or found[-1] != (2, "all"):
+    found += transport.receive()
+assert [(sender, len(message.data)) for sender, message in found[:-1]] == [(2, 200 << 20)] * 2
+assert transport.take_failed() == ([1] if int(sys.argv[1]) == signal.SIGKILL else [])
+assert not transport.is_busy
+print("FREE", flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_a_rank_that_is_lost_in_a_large_message_keeps_no_room_from_others(how: signal.Signals, job: Job) -> None:
+    """What it has announced never arrives; rank 0 notices its death (ULFM), or forgets it."""
+    words = mpirun(job.python, 3)
+    words[1:1] = ["--with-ft", "ulfm", "--mca", "pml", "ob1", "--mca", "btl", "self,tcp"]
+    process = job.start([*words, str(job.python), "-c", LOST_IN_A_MESSAGE, str(int(how))])
+    try:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "FREE\n", process.stderr.read()
     finally:
         for pid in job.processes():
             os.kill(pid, signal.SIGKILL)

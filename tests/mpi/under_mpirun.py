@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import pytest
 from mpi4py import MPI
 
+from mpibatch.mpi import large_message
 from mpibatch.mpi import transport as transport_module
 from mpibatch.mpi.messages import CancelRun
 from mpibatch.mpi.parallel_map import MapServer, ParallelMap, PlanningTransport
 from mpibatch.mpi.transport import MAX_PER_POLL, MpiTransport
+from mpibatch.worker.messages import Heartbeat, Results
 
 pytestmark = pytest.mark.mpi(min_size=3)
 LARGE = 8 << 20  # bytes: beyond what any MPI sends without the receiver's consent
@@ -76,7 +78,7 @@ def test_large_messages_both_ways_at_once_do_not_block(transport: MpiTransport) 
 
 def test_a_message_of_many_pieces_keeps_its_place(transport: MpiTransport, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond 2 GiB one piece is none that MPI takes; pieces here are small, and heartbeats come from another thread."""
-    monkeypatch.setattr(transport_module, "PIECE_BYTES", 1000)
+    monkeypatch.setattr(large_message, "PIECE_BYTES", 1000)
     stop = threading.Event()
 
     def beat() -> None:
@@ -112,7 +114,7 @@ def test_a_rank_that_is_forgotten_in_a_message_and_goes_on_disturbs_nobody(
     transport: MpiTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rest of its message was taken for a whole one, and ended rank 0 with all others."""
-    monkeypatch.setattr(transport_module, "PIECE_BYTES", LARGE)
+    monkeypatch.setattr(large_message, "PIECE_BYTES", LARGE)
     if transport.rank == 1:
         transport.send(0, Numbered(1, bytes(20 * LARGE)))
         transport.send(0, Numbered(2))
@@ -128,6 +130,76 @@ def test_a_rank_that_is_forgotten_in_a_message_and_goes_on_disturbs_nobody(
         transport.forget(1)
         assert not is_busy(transport)
         assert await_messages(transport, 1) == [(2, Numbered(3))]
+
+
+def test_rows_arrive_in_a_buffer_of_their_own(transport: MpiTransport) -> None:
+    """Each rank holds them once: what is sent is where they were read to, and what arrives is no part of a pickle."""
+    right = (transport.rank + 1) % transport.size
+    rows = memoryview(bytearray([transport.rank]) * (3 * LARGE + 5))
+    transport.send(right, Results(b"record", rows))
+    assert transport.unsent_bytes > 0
+    ((sender, results),) = await_messages(transport, 1)
+    assert isinstance(results, Results)
+    assert results.is_large
+    assert results == Results(b"record", bytes([sender]) * (3 * LARGE + 5))
+    until = time.monotonic() + 30
+    while transport.is_busy:
+        assert time.monotonic() < until
+        assert transport.receive() == []
+    assert transport.unsent_bytes == 0
+
+
+def test_large_messages_wait_for_room(transport: MpiTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many ranks that each send large rows filled the memory of rank 0. One that is larger than the room goes alone."""
+    monkeypatch.setattr(transport_module, "MAX_LARGE_BYTES", 2 * LARGE + 1000)
+    monkeypatch.setattr(large_message, "PIECE_BYTES", LARGE // 3)
+    sizes = [0, LARGE, LARGE, 5 * LARGE, LARGE, LARGE, 0]
+    if transport.rank:
+        for number, size in enumerate(sizes):
+            transport.send(0, Numbered(number, bytes([transport.rank]) * size))
+        return
+    with monkeypatch.context() as patch:
+        patch.setattr(transport, "_begin_announced", lambda: None)
+        small = await_messages(transport, transport.size - 1)
+        assert sorted(sender for sender, _ in small) == others(transport)
+        while len(transport._announced) < 5 * (transport.size - 1):
+            assert transport.receive() == []
+    begun: list[list[int]] = []
+    begin = transport._begin_announced
+
+    def watched() -> None:
+        begin()
+        begun.append([large.size for large in transport._begun])
+
+    monkeypatch.setattr(transport, "_begin_announced", watched)
+    found: dict[int, list[Numbered]] = {sender: [message] for sender, message in small}
+    until = time.monotonic() + 60
+    while any(len(messages) < len(sizes) for messages in found.values()):
+        assert time.monotonic() < until
+        for sender, message in transport.receive():
+            found[sender].append(message)
+    assert all(sum(sizes) <= 2 * LARGE + 1000 or len(sizes) == 1 for sizes in begun)
+    assert max(map(len, begun)) == 2
+    for sender, messages in found.items():
+        assert messages == [Numbered(number, bytes([sender]) * size) for number, size in enumerate(sizes)]
+    assert transport._begun == []
+
+
+def test_a_heartbeat_overtakes_what_waits_for_room(transport: MpiTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rank whose rows rank 0 has no room for would be taken for silent. All else keeps its place."""
+    if transport.rank:
+        transport.send(0, Numbered(1, bytes(LARGE)))
+        transport.send(0, Numbered(2))
+        transport.send(0, Heartbeat())
+        return
+    with monkeypatch.context() as patch:
+        patch.setattr(transport, "_begin_announced", lambda: None)
+        beats = await_messages(transport, transport.size - 1)
+        assert sorted(sender for sender, _ in beats) == others(transport)
+        assert all(isinstance(message, Heartbeat) for _, message in beats)
+    messages = await_messages(transport, 2 * (transport.size - 1))
+    for rank in others(transport):
+        assert [message.number for sender, message in messages if sender == rank] == [1, 2]
 
 
 def test_nothing_to_receive_is_no_message(transport: MpiTransport) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpibatch.errors import RunDirectoryError
+from mpibatch.files import write_all
 from mpibatch.runs.log_records import MAGIC, LogRecord, RecordType, read_records
 from mpibatch.runs.results_log import ResultsLog
 
@@ -139,3 +140,24 @@ def test_row_bytes_can_be_read_while_the_log_is_open(tmp_path: Path) -> None:
     offsets = [log.append(RecordType.RESULTS, 1, b"head", f"body {n}".encode()) for n in range(3)]
     assert [os.pread(log.descriptor, 6, offset + 4) for offset in offsets] == [b"body 0", b"body 1", b"body 2"]
     log.close()
+
+
+def test_rows_in_a_buffer_are_written_as_they_are(tmp_path: Path) -> None:
+    """Large rows are held once: neither their checksum nor a write that takes a part of them makes `bytes` of them."""
+    rows = bytearray(b"rows\n" * 1000)
+    log = ResultsLog(tmp_path / "log")
+    offset = log.append(RecordType.RESULTS, 1, b"records", memoryview(rows))
+    log.close()
+    assert list(read_records(tmp_path / "log")) == [LogRecord(RecordType.RESULTS, 1, offset, b"records" + rows)]
+
+
+@given(st.lists(st.binary(max_size=20), min_size=1, max_size=5), st.integers(0, 100))
+def test_a_write_that_takes_only_a_part_is_gone_on_with(parts: list[bytes], taken: int) -> None:
+    """2 GiB are the most that one call takes, in the middle of a part or at its end."""
+    reading, writing = os.pipe()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "writev", lambda descriptor, parts: os.write(descriptor, b"".join(parts)[:taken]))
+        write_all(writing, *[memoryview(part) for part in parts])
+    os.close(writing)
+    with open(reading, "rb") as file:
+        assert file.read() == b"".join(parts)

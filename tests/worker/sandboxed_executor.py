@@ -183,7 +183,7 @@ def _attempts(report: Results) -> list[Attempt]:
                 flags=int(record["flags"]),
                 seconds=float(record["load"] + record["run"] + record["encode"]),
                 memory=int(record["memory"]),
-                rows=data[:rows].decode(),
+                rows=bytes(data[:rows]).decode(),
                 failures=decode_failures(data[rows:]),
             )
         )

@@ -348,16 +348,6 @@ def test_a_large_mini_batch_that_is_recalled(tmp_path: Path) -> None:
         sandbox.ended(1)
 
 
-def test_rows_of_fifty_megabytes(tmp_path: Path) -> None:
-    script = "def run(mini_batch): return ['x' * (50 << 20)] if 'big' in names(mini_batch) else names(mini_batch)"
-    with SandboxedExecutor(tmp_path, script) as sandbox:
-        sandbox.run(["a"], ["big"], ["b"])
-        small, big, other = sandbox.ended(3)
-        assert (small.rows, other.rows) == ("a\n", "b\n")
-        assert len(big.rows) == (50 << 20) + 1
-        assert big.rows.strip("x") == "\n"
-
-
 def test_much_on_stdout_and_stderr_goes_to_the_files(tmp_path: Path) -> None:
     """Nobody has to read a pipe for the script to go on; the last line before a crash is there."""
     script = """
