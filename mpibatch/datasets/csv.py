@@ -1,8 +1,8 @@
 """CSV and other delimited text (RFC 4180), read by pyarrow, given to the script as a pandas DataFrame.
 
 Header: the first row that is not empty, in every file, after `skip_rows` lines; the columns of the first file are those
-of the input, other files may have them in another order. Without a header columns are Column1, Column2, ... A repeated
-name gets ".1", ".2".
+of the input, other files may have them in another order. With `columns` a file that lacks one has nulls there. Without
+a header columns are Column1, Column2, ... A repeated name gets ".1", ".2".
 
 Values: an empty field, NA, NaN, null, ... (pyarrow's list, and `null_values`) is a null, except in columns of strings,
 where it stays what it is unless `null_values` has it. Types are settled once for all mini-batches (see schemas.py); a
@@ -85,10 +85,14 @@ class CsvDataset(TextTable):
         quoting: dict[str, Any] = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
         return {"delimiter": self._spec.delimiter, "escapechar": escape or None, **quoting}
 
+    @property
+    def missing_is_null(self) -> bool:
+        return bool(self._spec.columns)
+
     def common(self, first: Any, merged: Any) -> Any:
         import pyarrow as pa
 
-        return pa.schema([merged.field(name) for name in first.names])
+        return merged if self._spec.columns else pa.schema([merged.field(name) for name in first.names])
 
     # Rows
 
@@ -113,7 +117,9 @@ class CsvDataset(TextTable):
         if not data.strip(b"\r\n"):
             return schema.empty_table()
         options = arrow_csv.ConvertOptions(
-            column_types={field.name: field.type for field in schema}, include_columns=schema.names
+            column_types={field.name: field.type for field in schema},
+            include_columns=schema.names,
+            include_missing_columns=self.missing_is_null,
         )
         table = self._read(data, names, options)
         self._check_values(data, names, table)
@@ -175,6 +181,7 @@ class CsvDataset(TextTable):
                 arrow_csv.ConvertOptions(
                     column_types=convert.column_types,
                     include_columns=convert.include_columns,
+                    include_missing_columns=convert.include_missing_columns,
                     null_values=[*convert.null_values, *self._spec.null_values],
                     true_values=["true", "True", "TRUE"],
                     false_values=["false", "False", "FALSE"],
@@ -215,12 +222,14 @@ class CsvDataset(TextTable):
         return table
 
     def _check_names(self, names: tuple[str, ...], wanted: list[str]) -> None:
+        if self._spec.columns:
+            return
         missing = [name for name in wanted if name not in names]
-        extra = [] if self._spec.columns else [name for name in names if name not in wanted]
+        extra = [name for name in names if name not in wanted]
         if missing or extra:
             raise LoadError(
                 f"the columns differ from those of the input: missing {missing}, more {extra};"
-                " all files must have the same columns, or `columns` must choose those that all have"
+                " all files must have the same columns, or `columns` must choose some: a file that lacks one has nulls"
             )
 
 

@@ -24,7 +24,17 @@ import pyarrow.json as arrow_json
 
 from mpibatch.datasets.base import LoadError
 from mpibatch.datasets.quoting import Delimiters
-from mpibatch.datasets.schemas import FOUND, extremes, is_big, is_exact, load_schema, merge, observed, settle
+from mpibatch.datasets.schemas import (
+    FOUND,
+    extremes,
+    is_big,
+    is_exact,
+    load_schema,
+    merge,
+    nullable_unless_in_all,
+    observed,
+    settle,
+)
 from mpibatch.datasets.table_base import Span
 from mpibatch.datasets.text_slices import FileHeader
 from mpibatch.datasets.text_table import TextTable
@@ -42,6 +52,7 @@ class JsonlDataset(TextTable):
     """One input of type jsonl."""
 
     text_wins = False
+    missing_is_null = True
 
     def needs_scan(self, total: int) -> bool:
         return False
@@ -86,9 +97,7 @@ class JsonlDataset(TextTable):
         found = [observed(piece) for piece in sorted(pieces, key=len, reverse=True)]
         merged = reduce(lambda one, other: merge(one, other, self.text_wins), found)
         names = dict.fromkeys(name for piece in pieces for name in piece.column_names)
-        lacking = {name for piece in pieces for name in names if name not in piece.column_names}
-        fields = [merged.field(name) for name in names]
-        return pa.schema([field.with_nullable(field.nullable or field.name in lacking) for field in fields])
+        return pa.schema([nullable_unless_in_all(merged.field(name), found) for name in names])
 
 
 def _read(data: bytes, options: Any) -> Any:

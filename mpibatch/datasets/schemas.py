@@ -21,6 +21,7 @@ column of a file without any value (`void`), which decides nothing, a column tha
 and, where `column_types` declares a type, the field that was found (`found`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -76,6 +77,11 @@ def _merge_types(a: Any, b: Any, text: bool) -> Any:
     if found is not None:
         return found
     return pa.string() if text else a
+
+
+def nullable_unless_in_all(field: Any, schemas: Sequence[Any]) -> Any:
+    """A field that these were merged to, where rows that lack it have null there."""
+    return field.with_nullable(field.nullable or any(field.name not in schema.names for schema in schemas))
 
 
 def observed(table: Any) -> Any:

@@ -20,7 +20,7 @@ from mpibatch.datasets import hive
 from mpibatch.datasets.base import LoadError
 from mpibatch.datasets.file_io import compression
 from mpibatch.datasets.paths import root_of
-from mpibatch.datasets.schemas import FOUND, dump_schema, load_schema, merge, resolve_schema
+from mpibatch.datasets.schemas import FOUND, dump_schema, load_schema, merge, nullable_unless_in_all, resolve_schema
 from mpibatch.datasets.settled_table import SettledTable
 from mpibatch.datasets.table_base import Sampler, Span
 from mpibatch.datasets.text_slices import BROKEN, WHOLE, FileHeader, TextSlices
@@ -35,6 +35,11 @@ class TextTable(SettledTable, TextSlices):
     """One input of a text format whose rows have columns."""
 
     text_wins: bool  # a column of several types is text
+
+    @property
+    @abstractmethod
+    def missing_is_null(self) -> bool:
+        """Whether rows may lack a column that others have."""
 
     def __init__(self, spec: Input, size: Size | None) -> None:
         super().__init__(spec, size)
@@ -71,6 +76,8 @@ class TextTable(SettledTable, TextSlices):
                 self._empty.add(span.path)
         if found:
             merged = reduce(lambda a, b: merge(a, b, self.text_wins), found)
+            if self.missing_is_null:
+                merged = pa.schema([nullable_unless_in_all(field, found) for field in merged])
             fields = list(self.common(found[0], merged))
             fields += hive.fields(paths, self._root, {field.name for field in fields})
             self._schema = _filled(resolve_schema(self._spec, pa.schema(fields)))

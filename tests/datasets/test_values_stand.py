@@ -88,14 +88,39 @@ def test_rows_of_which_only_the_folder_is_wanted(tmp_path: Path, batches: Any, k
     assert [part["y"].tolist() for part in batches(spec)] == [[1] * 3, [2] * 3]
 
 
-@pytest.mark.parametrize("kind", ["parquet", "arrow"])
-def test_columns_that_later_files_lack(tmp_path: Path, batches: Any, kind: str) -> None:
-    """Where `columns` names them; a file may have none of them."""
-    files = {f"a.{kind}": pa.table({"x": [1], "y": [2]}), f"b.{kind}": pa.table({"x": [3, 4]})}
-    for columns in (("x", "y"), ("y",)):
-        first, second = batches(write(tmp_path, files, columns=columns))
-        assert first.dtypes.equals(second.dtypes)
-        assert second["y"].isna().tolist() == [True, True]
+FULL, LACKING = pa.table({"x": [1], "y": [2]}), pa.table({"x": [3, 4]})
+JSON_FULL, JSON_LACKING = ['{"x": 1, "y": 2}'], ['{"x": 3}', '{"x": 4}']
+
+
+@pytest.mark.parametrize(
+    ("kind", "full", "lacking"),
+    [
+        ("parquet", FULL, LACKING),
+        ("arrow", FULL, LACKING),
+        ("csv", b"x,y\n1,2\n", b"x\n3\n4\n"),
+        ("jsonl", JSON_FULL, JSON_LACKING),
+    ],
+)
+@pytest.mark.parametrize("columns", [("x", "y"), ("y",)])
+def test_columns_that_other_files_lack(
+    tmp_path: Path, batches: Any, kind: str, full: Any, lacking: Any, columns: tuple[str, ...]
+) -> None:
+    """Where `columns` names them; a file may have none of them, the first one too."""
+    for order in ("ab", "ba"):
+        files = {f"{order}/{name}.{kind}": data for name, data in zip(order, (full, lacking), strict=True)}
+        write(tmp_path, files)
+        found = batches(Input("table", InputType(kind), (str(tmp_path / order),), columns=columns))
+        one, other = found if order == "ab" else reversed(found)
+        assert one["y"].tolist() == [2]
+        assert other["y"].isna().tolist() == [True, True]
+        assert one.dtypes.equals(other.dtypes)
+
+
+def test_keys_that_other_files_lack(tmp_path: Path, batches: Any) -> None:
+    """All of JSON's rows may lack any, and a whole number is not 2.0 in one mini-batch and 2 in another."""
+    first, second = batches(write(tmp_path, {"a.jsonl": JSON_FULL, "b.jsonl": JSON_LACKING}))
+    assert first.dtypes.equals(second.dtypes)
+    assert second["y"].isna().tolist() == [True, True]
 
 
 def test_runs_of_values(tmp_path: Path, batches: Any) -> None:
