@@ -258,6 +258,7 @@ class _Runner:
         else:
             state, status = PipelineState.FAILED, ExitStatus(failed[0].exit_status)
             reason = f"step {failed[0].name}: {failed[0].reason}"
-        self._write(state, reason, status)
+        # said before the status says so: who waits for that shows what was said, and goes
         self._notify(f"pipeline {self._pipeline.settings.name} {state}{f': {reason}' if reason else ''}")
+        self._write(state, reason, status)
         return status

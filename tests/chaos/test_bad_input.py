@@ -14,9 +14,10 @@ import pytest
 
 from mpibatch.errors import ExitStatus
 from mpibatch.liveness.lease import Owner
+from mpibatch.liveness.process_tree import descendants
 from mpibatch.runs.log_records import MAGIC
 from tests.chaos.jobs import mpibatch
-from tests.processes import MARK, none_left
+from tests.processes import MARK, command, none_left
 
 pytestmark = pytest.mark.processes
 
@@ -199,13 +200,21 @@ def test_a_job_that_slurm_has_started_again_waits_for_its_predecessor(
 
 
 @pytest.mark.ci
-def test_who_waits_for_its_predecessor_can_be_stopped(job: Path, run: Path, mark: str) -> None:
+@pytest.mark.parametrize(
+    ("launched", "said"), [(True, "stopped by SIGUSR1"), (False, "waited for until a signal came")]
+)
+def test_who_waits_for_its_predecessor_can_be_stopped(
+    job: Path, run: Path, mark: str, launched: bool, said: str
+) -> None:
+    """By a signal to the launcher, or to the rank itself, as Slurm sends it to those of `srun`."""
     gate = run.with_name("gate")
     first = Run(mark, "run", job, "-n", 1, "--run-dir", run, GATE=str(gate)).until(lambda: done(run) > 5000)
     again = Run(mark, "run", job, "-n", 1, "--run-dir", run, SLURM_RESTART_COUNT="1")
     again.says("That is waited for")
-    again.process.send_signal(signal.SIGUSR1)
-    again.ends(ExitStatus.STOPPED, "waited for until a signal came")
+    ranks = [pid for pid in descendants(again.process.pid) if "mpibatch.mpi" in command(pid).split()]
+    for pid in [again.process.pid] if launched else ranks:
+        os.kill(pid, signal.SIGUSR1)
+    again.ends(ExitStatus.STOPPED, said)
     gate.touch()
     first.ends(ExitStatus.COMPLETE)
 
