@@ -32,6 +32,7 @@ from mpibatch.scheduling.policy import SchedulingPolicy
 from mpibatch.scheduling.scheduler import Scheduler
 from mpibatch.scheduling.walltime import Walltime
 from mpibatch.types import UNKNOWN
+from mpibatch.worker import background
 
 
 def conduct(
@@ -84,7 +85,8 @@ def conduct(
     )
     pool.listen()
     coordinator.register(0, registered)
-    end = coordinator.run()
+    with background.giving_way():
+        end = coordinator.run()
     monitor.changes = (*told, *changes_meanwhile(changes.now, job))
     return coordinator.finish(end)
 

@@ -28,7 +28,6 @@ from mpibatch.mpi.transport import Transport
 from mpibatch.mpi.worker_main import CoordinatorLost, run_worker, wait_for_setup
 from mpibatch.runs.directory import RunDirectory
 from mpibatch.runs.resume import RunContext
-from mpibatch.worker import background
 from mpibatch.worker.spawn import staging_folder
 
 logger = logging.getLogger(__name__)
@@ -42,7 +41,6 @@ def run_rank(make_context: ContextFactory, env: Mapping[str, str], deadman: Dead
     Prints what went wrong to stderr; never raises for a user's mistake.
     """
     signals = StopSignals()
-    background.enter()
     launcher = detect_launcher(env)
     prctl(PR_SET_CHILD_SUBREAPER, 1)  # what an executor leaves behind when its supervisor is killed comes to us
     logging.raiseExceptions = False  # a full disk is for the results log to report

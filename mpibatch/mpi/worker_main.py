@@ -15,6 +15,7 @@ from mpibatch.mpi.messages import CancelRun, RunSetup, SignalReceived
 from mpibatch.mpi.parallel_map import MapFunction, MapServer, MapTask
 from mpibatch.mpi.signals import StopSignals
 from mpibatch.mpi.transport import Transport
+from mpibatch.worker import background
 from mpibatch.worker.messages import Heartbeat, Results, Shutdown, WorkerExited
 from mpibatch.worker.worker import Worker
 
@@ -56,7 +57,7 @@ def run_worker(
     heartbeat = HeartbeatThread(
         lambda: deadman.arm(limit, "deadman"), lambda: transport.send(0, Heartbeat()), rank_timeout
     )
-    with heartbeat.running():
+    with heartbeat.running(), background.giving_way():
         return _work(transport, worker, signals, heartbeat, timers.coordinator_timeout(rank_timeout))
 
 

@@ -88,7 +88,7 @@ class ExecutorProcess:
             passing.callback(os.close, spec)
             os.write(spec, make_spec(fds).to_json().encode())
             python = [sys.executable, "-u", "-P", "-m", "mpibatch.executor.main", str(spec)]
-            with stdout.open("ab") as out, stderr.open("ab") as err, background.left():
+            with stdout.open("ab") as out, stderr.open("ab") as err, background.not_giving_way():
                 self._process = SupervisedProcess(
                     python,
                     {**environment, "TMPDIR": self._tmpdir.name} if self._tmpdir else environment,
