@@ -16,6 +16,7 @@ import logging
 import pickle
 import threading
 import time
+import zlib
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -159,7 +160,7 @@ class MpiTransport:
         self._abandoned: list[_Incoming] = []  # of the dead: MPI may write into their buffers still
         self._failed: list[int] = []  # all, in the order of their acknowledgement
         self._reported = 0
-        self._close_failed = False
+        self._is_broken = False
 
     @property
     def is_busy(self) -> bool:
@@ -167,7 +168,7 @@ class MpiTransport:
 
     @property
     def has_failures(self) -> bool:
-        return self._close_failed or bool(self._failed)
+        return self._is_broken or bool(self._failed)
 
     def send(self, to: int, message: object) -> None:
         buffers: list[pickle.PickleBuffer] = []
@@ -271,11 +272,18 @@ class MpiTransport:
                 self._begun = [large for large in self._begun if large.source != rank]
 
     def allgather_on_node(self, value: object) -> tuple[int, list[Any]]:
+        data = pickle.dumps(value, protocol=5)
         try:
-            return self._node.Get_rank(), self._node.allgather(value)
+            found = self._node.allgather((data, zlib.crc32(data)))
+            if any(zlib.crc32(data) != crc for data, crc in found):
+                raise ValueError("what came is not what was sent")
+            return self._node.Get_rank(), [pickle.loads(data) for data, _ in found]
         except self._mpi.Exception as error:
             self._acknowledge(error)
             raise StoppedEarly("a rank was lost while the ranks registered") from error
+        except Exception as error:  # where one dies MPI may give the others anything, and that may raise anything
+            self._is_broken = True
+            raise StoppedEarly(f"a rank was lost while the ranks registered ({error})") from error
 
     def take_failed(self) -> list[int]:
         failed = self._failed[self._reported :]
@@ -291,7 +299,7 @@ class MpiTransport:
             if self._sends:
                 logger.warning("messages were not taken within %g s (send_timeout)", SEND_TIMEOUT_SECONDS)
         except self._mpi.Exception:
-            self._close_failed = True
+            self._is_broken = True
 
     def _complete(self) -> None:
         with self._lock:

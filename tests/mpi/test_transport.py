@@ -22,7 +22,7 @@ def test_on_three_ranks(either_mpi: Job, tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("11 passed") == 3, done.stdout
+    assert done.stdout.count("14 passed") == 3, done.stdout
 
 
 STOPPED_IN_A_MESSAGE = """

@@ -4,14 +4,16 @@ Every rank runs every test. None of them blocks for another rank except in `awai
 """
 
 import os
+import pickle
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 from mpi4py import MPI
 
+from mpibatch.errors import StoppedEarly
 from mpibatch.mpi import large_message
 from mpibatch.mpi import transport as transport_module
 from mpibatch.mpi.messages import CancelRun
@@ -211,6 +213,38 @@ def test_ranks_of_one_node_know_each_other(transport: MpiTransport) -> None:
     node_rank, values = transport.allgather_on_node(f"rank {transport.rank}")
     assert values[node_rank] == f"rank {transport.rank}"
     assert sorted(values) == [f"rank {rank}" for rank in range(transport.size)]
+
+
+class GarblingNode:
+    """Stands in for ranks of which one dies in the midst of an exchange: the others get what was in memory."""
+
+    def __init__(self, garble: Callable[[tuple[bytes, int]], list[object]]) -> None:
+        self.garble = garble
+
+    def Get_rank(self) -> int:
+        return 0
+
+    def allgather(self, value: tuple[bytes, int]) -> list[object]:
+        return self.garble(value)
+
+
+@pytest.mark.parametrize(
+    "garble",
+    [
+        lambda value: [value, (value[0][:-1], value[1])],
+        lambda value: [value, None],
+        lambda value: [pickle.loads(b"\x10")],
+    ],
+)
+def test_a_rank_that_dies_while_all_register(
+    monkeypatch: pytest.MonkeyPatch, garble: Callable[[tuple[bytes, int]], list[object]]
+) -> None:
+    """It had ended the others by UnpicklingError, with a traceback."""
+    transport = MpiTransport(MPI.COMM_WORLD)
+    monkeypatch.setattr(transport, "_node", GarblingNode(garble))
+    with pytest.raises(StoppedEarly, match="a rank was lost"):
+        transport.allgather_on_node("seen")
+    assert transport.has_failures
 
 
 def test_messages_stay_in_their_communicator(transport: MpiTransport) -> None:
