@@ -27,7 +27,7 @@ from mpibatch.attempts import AttemptOutcome, Failure, encode_failures
 from mpibatch.datasets import open_datasets
 from mpibatch.datasets.base import Dataset, LoadedBatch
 from mpibatch.datasets.state_file import load_states
-from mpibatch.errors import MpibatchError
+from mpibatch.errors import MpibatchError, RunDirectoryError
 from mpibatch.executor import entry_script, process_exit, staging
 from mpibatch.executor.attempt import AttemptRunner, PhaseTimer
 from mpibatch.executor.entry_script import EntryScript
@@ -62,7 +62,6 @@ class ExecutorLoop:
         self._script: EntryScript | None = None
         self._attempts: AttemptRunner | None = None
         self._prefetcher: Prefetcher | None = None
-        self._has_states = False
         self._forked = False
         self._oom_kills = OomKills(spec.oom_kills)
 
@@ -104,6 +103,8 @@ class ExecutorLoop:
 
     def run(self, queue: socket.socket) -> None:
         """Takes tasks until the worker closes the queue."""
+        if not self._load_states(queue):
+            return
         if any(dataset.reads_data for dataset in self._datasets):
             self._prefetcher = Prefetcher(self._load, queue, self._spec.job.config.run_max_try)
         while packet := self._next_packet(queue):
@@ -114,6 +115,19 @@ class ExecutorLoop:
             else:
                 for task, following in zip(tasks, [*tasks[1:], None], strict=True):
                     self._run_attempt(task, following)
+
+    def _load_states(self, queue: socket.socket) -> bool:
+        """What rank 0 has found out, once there is a task: before that it may still plan. False: no task is taken.
+
+        It is no mini-batch's fault where that cannot be read, as in a run directory that was deleted.
+        """
+        try:
+            if queue.recv(1, socket.MSG_PEEK):
+                load_states(Path(self._spec.dataset_states), self._datasets)
+        except RunDirectoryError as error:
+            self._send_init_failure(str(error), "")
+            return False
+        return True
 
     def _next_packet(self, queue: socket.socket) -> bytes:
         """Waits for tasks; empty when there are to be no more."""
@@ -189,9 +203,6 @@ class ExecutorLoop:
             self._results.hold(frame, phases.now, phases.load + phases.run + phases.encode)
 
     def _load(self, task: Task) -> LoadedBatch:
-        if not self._has_states:  # not before: rank 0 plans while the script's model is loaded
-            load_states(Path(self._spec.dataset_states), self._datasets)
-            self._has_states = True
         loaded = self._datasets[task.mini_batch.dataset].load(task.mini_batch.payload)
         return loaded.slice(task.first, task.last) if task.is_part else loaded
 

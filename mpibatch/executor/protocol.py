@@ -8,7 +8,8 @@
                           NAMES:   the items of a part, as failed_items.jsonl has them, as JSON, before run() gets a
                                    part of one item (which may kill the executor), and after a short return
                           READY:   init() is done
-                          INIT_FAILED: init() (or the import) failed; a Failure as JSON
+                          INIT_FAILED: init() (or the import) failed, or what is planned cannot be read; a Failure as
+                                   JSON
 
 A packet too large for a socket travels as the path of a memory file that the worker holds open (`spill_path`).
 """

@@ -78,6 +78,20 @@ def test_what_is_recalled_while_the_executor_takes_it_is_run_once(tmp_path: Path
         assert all(attempt.rows == f"{attempt.index}\n" for attempt in sandbox.attempts)
 
 
+def test_no_mini_batch_is_charged_where_what_was_planned_cannot_be_read(tmp_path: Path) -> None:
+    """As in a run directory that was deleted: the script has done nothing wrong."""
+    with SandboxedExecutor(tmp_path, ECHO) as sandbox:
+        sandbox.directory.dataset_states.unlink()
+        sandbox.run(["0"], ["1"])
+        sandbox.until(lambda: bool(sandbox.of(WorkerRetired)) and bool(sandbox.of(TasksReturned)))
+        (retired,), (returned,) = sandbox.of(WorkerRetired), sandbox.of(TasksReturned)
+        assert len(sandbox.of(StartFailed)) == 2
+        assert "dataset_states.bin: [Errno 2]" in retired.failure.error
+        assert not retired.failure.traceback
+        assert returned.indices == [0, 1]
+        assert not sandbox.attempts
+
+
 def test_an_executor_that_was_stopped_as_it_was_to_be_replaced_is_ended(tmp_path: Path) -> None:
     """It is at no mini-batch then, and would keep the place of its successor for ever."""
     with SandboxedExecutor(tmp_path, ECHO, quick(load=1.0), max_mini_batches_per_executor=1) as sandbox:
