@@ -42,6 +42,7 @@ RANKS_SHOWN = 64
 def prepare() -> None:
     """Does what each first report must, a tenth of a second, while there is nothing else to do."""
     _template()
+    np.median([0.0])  # which imports numpy.ma
 
 
 def report(directory: RunDirectory, path: Path) -> Path:
@@ -92,6 +93,7 @@ def write_report(
 def render(directory: RunDirectory, summary: Summary, analysis: Analysis | None) -> str:
     """The page. Raises MpibatchError where the run's record cannot be read."""
     record = RunRecord.read(directory)
+    drawn = [] if analysis is None else charts(analysis)
     items, attempts = read_failures(directory)
     running = summary.status is RunState.RUNNING
     dead = running and is_owned(directory.path) is False
@@ -115,8 +117,8 @@ def render(directory: RunDirectory, summary: Summary, analysis: Analysis | None)
         item_kinds=items[:KINDS_SHOWN],
         attempt_kinds=attempts[:KINDS_SHOWN],
         advice=advise(summary, record.job.config, analysis),
-        charts=[] if analysis is None else charts(analysis),
-        chart_data={} if analysis is None else {one.id: [one.kind, one.title, one.option] for one in charts(analysis)},
+        charts=drawn,
+        chart_data={one.id: [one.kind, one.title, one.option] for one in drawn},
         slowest=[] if analysis is None else _slowest(analysis, record.ranks),
         job_file=record.job.file,
         job_text=_job_text(record.job),

@@ -6,6 +6,7 @@ could not have), `memory_total_bytes`, and where NVIDIA's library finds GPUs `gp
 """
 
 import contextlib
+import ctypes
 import time
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class NodeSampler:
 def _gpus() -> list[Any]:
     """NVML's handles; none where there is no GPU or no library of it."""
     try:
+        ctypes.CDLL("libnvidia-ml.so.1")  # most nodes have none, and the import takes a twentieth of a second
         import pynvml
 
         pynvml.nvmlInit()

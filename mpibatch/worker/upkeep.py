@@ -19,11 +19,12 @@ def _run(duties: list[Callable[[], None]]) -> None:
     pause = threading.Event()
     rounds = 0
     while duties:
+        # first of all, too: what a duty imports would take the core from a run that begins
+        pause.wait(FIRST_SECONDS if rounds < OFTEN else LATER_SECONDS)
         for duty in list(duties):
             try:
                 duty()
             except OSError as error:
                 logger.warning("given up: %s", error)
                 duties.remove(duty)
-        pause.wait(FIRST_SECONDS if rounds < OFTEN else LATER_SECONDS)
         rounds += 1
