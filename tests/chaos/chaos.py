@@ -110,6 +110,7 @@ class OneRun:
         self.run = folder / "run"
         self.log = folder / "console.txt"
         self.disturbances_left = choice.randint(1, 4)
+        self.is_interrupted_mpirun = False  # before ranks hear a signal MPICH's mpiexec ends, with a status of its own
         self.full = FullDisk(self.run, choice) if choice.random() < 0.2 else None
 
     def until_complete(self) -> None:
@@ -126,17 +127,19 @@ class OneRun:
                 self.full.make_room()
                 self.figures.disturbances["ENOSPC"] += 1
                 self.full = None
-            elif status in (ExitStatus.USAGE, ExitStatus.ABORTED):
+            elif status in (ExitStatus.USAGE, ExitStatus.ABORTED) and not self.is_interrupted_mpirun:
                 raise AssertionError(f"it ended with status {status}")
         raise AssertionError(f"not complete after {MOST_RESUMES} resumes")
 
     def incarnation(self, first: bool) -> int:
         """One start and its end, disturbed while there are disturbances left; the exit status."""
-        process = self.start(first)
+        process, is_mpirun = self.start(first)
         began = time.monotonic()
+        self.is_interrupted_mpirun = False
         if self.disturbances_left:
             self.disturbances_left -= 1
             what = any_disturbance(self.choice, self.shape.spare)
+            self.is_interrupted_mpirun = is_mpirun and what.kind == "launcher"
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(what.after)
             self.figures.disturbances += disturb(what, self.mark, self.run, process.pid, self.choice)
@@ -146,17 +149,18 @@ class OneRun:
             there = "; ".join(f"{pid} {command(pid)[:120]}" for pid in marked(self.mark))
             raise AssertionError(f"it hangs after {time.monotonic() - began:.0f} s: {there}") from None
 
-    def start(self, first: bool) -> "subprocess.Popen[bytes]":
-        """By mpibatch's launcher, with or without restarts, or by a user's own mpirun."""
+    def start(self, first: bool) -> "tuple[subprocess.Popen[bytes], bool]":
+        """By mpibatch's launcher, with or without restarts, or by a user's own mpirun; and whether by the latter."""
         ranks = self.choice.randint(2, 3)
         job = self.chaos.jobs[self.shape.name]
         what = ["run", job, "--run-dir", self.run] if first else ["resume", self.run]
-        if self.choice.random() < 0.3:
+        is_mpirun = self.choice.random() < 0.3
+        if is_mpirun:
             argv = [*mpirun(Path(sys.executable), ranks), *mpibatch(*what)]
         else:
             argv = mpibatch(*what, "-n", ranks, "--restarts", self.choice.choice([0, 0, 2]))
         with self.log.open("ab") as console:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [*(self.full.prefix if self.full is not None else ()), *argv],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
@@ -165,6 +169,7 @@ class OneRun:
                 env={**os.environ, MARK: self.mark, "MPIBATCH_START_LIMIT": "20", "TMPDIR": str(self.run.parent)},
                 start_new_session=True,
             )
+        return process, is_mpirun
 
     def compare(self) -> None:
         found, expected = Outcome.of(self.run, self.shape), self.chaos.expected[self.shape.name]
