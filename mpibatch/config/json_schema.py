@@ -12,9 +12,7 @@ from dataclasses import is_dataclass
 from enum import StrEnum
 from typing import Any, cast
 
-from annotated_types import Interval, MinLen
-
-from mpibatch.config.markers import Auto, Pattern, ShortFor, Written
+from mpibatch.config.markers import Auto, Interval, MinLen, Pattern, ShortFor, Written
 from mpibatch.config.pipeline_schema import PipelineSettings, ScriptStep, StepOptions
 from mpibatch.config.schema import Input, Job
 from mpibatch.config.settings import Setting, alternatives, element, mark, optional, settings_of, unfold, wording

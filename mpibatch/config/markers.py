@@ -2,8 +2,9 @@
 
     run_max_try: Annotated[int, Interval(ge=1, le=255), OnResume(), Doc("Total tries of a mini-batch.")] = 3
 
-Bounds are those of `annotated_types`; what it has no word for is here. `settings.py` reads them: whatever is known of
-a setting (its check, the wording of messages, the JSON Schema, the reference) follows from its one declaration.
+`settings.py` reads them: whatever is known of a setting (its check, the wording of messages, the JSON Schema, the
+reference) follows from its one declaration. Interval and MinLen are named as in `annotated_types`, which every rank and
+executor would import for them, in as much time as all of the schema.
 """
 
 import re
@@ -16,6 +17,22 @@ class Doc:
     """What the setting means, for people; Markdown."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A number from `ge`, or above `gt`, to `le`."""
+
+    ge: int | None = None
+    gt: int | None = None
+    le: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MinLen:
+    """A list of at least so many."""
+
+    min_length: int
 
 
 @dataclass(frozen=True, slots=True)

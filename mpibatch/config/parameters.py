@@ -14,8 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
-from annotated_types import Interval
-
+from mpibatch.config.markers import Interval
 from mpibatch.config.problems import Key, Problems, as_text, escape, format_value, suggest
 from mpibatch.config.validate import read_text
 from mpibatch.config.values import LARGEST, NAME, REFERENCE, Scalar

@@ -9,9 +9,20 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from annotated_types import Interval, MinLen
-
-from mpibatch.config.markers import Auto, Doc, For, Internal, Key, Means, OnResume, Quantity, ShortFor, Written
+from mpibatch.config.markers import (
+    Auto,
+    Doc,
+    For,
+    Internal,
+    Interval,
+    Key,
+    Means,
+    MinLen,
+    OnResume,
+    Quantity,
+    ShortFor,
+    Written,
+)
 from mpibatch.config.values import (
     JOB_NAME,
     LARGEST,

@@ -14,9 +14,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
-from annotated_types import Interval
-
-from mpibatch.config.markers import Auto, Doc, For, Internal, Key, Means, OnResume, Pattern, Quantity, Written
+from mpibatch.config.markers import Auto, Doc, For, Internal, Interval, Key, Means, OnResume, Pattern, Quantity, Written
 from mpibatch.config.schema import RunConfig
 from mpibatch.config.values import LARGEST
 

@@ -24,7 +24,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAda
 from pydantic_core import ErrorDetails, PydanticCustomError
 from typing_extensions import TypedDict  # pydantic takes typing's own only from Python 3.12 on
 
-from mpibatch.config.markers import Auto, Pattern, ShortFor, Written
+from mpibatch.config.markers import Auto, Interval, MinLen, Pattern, ShortFor, Written
 from mpibatch.config.problems import Key, Problems, as_text, format_key, format_value, nearest
 from mpibatch.config.schema import Job
 from mpibatch.config.settings import (
@@ -138,12 +138,23 @@ def _scalar(bare: Any, marks: tuple[Any, ...], wrapped: WrapValidator) -> Any:
             return str
         checks = [Field(pattern=pattern.regex)]
     elif bare is float:
-        checks = [Field(allow_inf_nan=False), *marks]
+        checks = [Field(allow_inf_nan=False), *_bounds(marks)]
     elif bare is int:
-        checks = list(marks)
+        checks = _bounds(marks)
     elif isinstance(bare, type) and issubclass(bare, StrEnum):
         checks = [BeforeValidator(_member_of(bare))]
     return Annotated[(bare, *checks, wrapped)]
+
+
+def _bounds(marks: tuple[Any, ...]) -> list[Any]:
+    """What a number or a list must keep to, in pydantic's words."""
+    found: list[Any] = []
+    for one in marks:
+        if isinstance(one, Interval):
+            found.append(Field(ge=one.ge, gt=one.gt, le=one.le))
+        elif isinstance(one, MinLen):
+            found.append(Field(min_length=one.min_length))
+    return found
 
 
 def _form(form: Any) -> Any:
@@ -152,7 +163,7 @@ def _form(form: Any) -> Any:
     if alternatives(bare) != (bare,):
         return Union[tuple(_form(member) for member in alternatives(bare))]  # noqa: UP007  # of a computed tuple
     if typing.get_origin(bare) is list:
-        return annotated(list[_form(element(bare))], marks)  # type: ignore[misc]
+        return annotated(list[_form(element(bare))], (*_bounds(marks),))  # type: ignore[misc]
     if is_dataclass(bare):
         return _section(cast(type, bare), total=True)
     return _scalar(bare, marks, allowed(wording(form))) if marks else bare

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
-from annotated_types import Interval
-
-from mpibatch.config.markers import Means, Pattern, Quantity, Written
+from mpibatch.config.markers import Interval, Means, Pattern, Quantity, Written
 
 LARGEST = 2**63 - 1
 """The largest count or size anywhere in a job: what the plan and the log can hold."""
