@@ -204,7 +204,7 @@ def _log(directory: RunDirectory, text: str) -> None:
     """Beside the logs of the ranks, which may not have come to write one."""
     path = directory.path / "logs" / "sys" / "launcher.txt"
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        directory.make_parent(path)
         with path.open("a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {escape_controls(text)}\n")
 

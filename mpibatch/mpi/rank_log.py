@@ -19,7 +19,7 @@ def log_to(directory: RunDirectory, rank: int, level: str) -> None:
     path = directory.rank_log("sys", os.uname().nodename, rank)
     handler: logging.Handler
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        directory.make_parent(path)
         handler = logging.FileHandler(path, encoding="utf-8")
     except OSError:  # whether this rank can do without is seen when its executor starts
         handler = logging.StreamHandler()

@@ -46,7 +46,7 @@ def register(setup: RunSetup, transport: Transport, deadman: DeadmanSwitch) -> t
         return Registered(host, 0, None), None
     local_rank = [rank for rank, _ in workers].index(transport.rank)
     config = setup.job.config
-    duties: list[Callable[[], None]] = [NodeSampler(directory.resources / f"{host}.csv")] if local_rank == 0 else []
+    duties: list[Callable[[], None]] = [NodeSampler(directory, host)] if local_rank == 0 else []
     try:
         placement = assign([resources for _, resources in workers], Shares.of(config))[local_rank]
         rank_info = RankInfo(transport.rank, local_rank, host, placement)

@@ -109,6 +109,17 @@ class RunDirectory:
         """`stream`: user/stdout, user/stderr, user/entry_script_log or sys."""
         return self.path / "logs" / stream / host / f"rank{rank}.txt"
 
+    def make_parent(self, path: Path) -> None:
+        """Makes the folder of a file in here. Raises OSError.
+
+        FileNotFoundError where the run directory itself is gone: made again, without what was in it, it would be taken
+        for one that is damaged.
+        """
+        folder = self.path
+        for name in path.parent.relative_to(self.path).parts:
+            folder /= name
+            folder.mkdir(exist_ok=True)
+
 
 def create(parent: Path) -> RunDirectory:
     """A fresh `<UTC time>-<short id>` below `parent`, and `latest` pointing to it."""

@@ -8,18 +8,20 @@ could not have), `memory_total_bytes`, and where NVIDIA's library finds GPUs `gp
 import contextlib
 import ctypes
 import time
-from pathlib import Path
 from typing import Any
+
+from mpibatch.runs.directory import RunDirectory
 
 COLUMNS = ("time", "cpu_percent", "memory_bytes", "memory_total_bytes")
 GPU_COLUMNS = ("gpu_percent", "gpu_memory_bytes", "gpu_memory_total_bytes")
 
 
 class NodeSampler:
-    """One row a call, to the file at `path`."""
+    """One row a call, to the file of `host`."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, directory: RunDirectory, host: str) -> None:
+        self._directory = directory
+        self._path = directory.resources / f"{host}.csv"
         self._gpus: list[Any] | None = None
 
     def __call__(self) -> None:
@@ -28,7 +30,7 @@ class NodeSampler:
 
         if self._gpus is None:
             self._gpus = _gpus()
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._directory.make_parent(self._path)
             if not self._path.exists():
                 self._path.write_text(",".join(COLUMNS + GPU_COLUMNS) + "\n", encoding="ascii")
             psutil.cpu_percent()  # the first call has nothing to compare with

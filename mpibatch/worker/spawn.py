@@ -71,7 +71,7 @@ def executor_factory(
 
     def start() -> ExecutorProcess:
         for path in paths.values():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            directory.make_parent(path)
         stdout, stderr = paths["user/stdout"], paths["user/stderr"]
         cgroup = new_cgroup()
         spec = partial(make_spec, cgroup=cgroup)

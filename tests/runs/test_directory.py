@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -39,6 +40,17 @@ def test_an_existing_empty_folder_will_do(tmp_path: Path) -> None:
 def test_a_relative_path_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert create_at(Path("run")).path == tmp_path / "run"
+
+
+def test_what_is_written_into_one_that_was_deleted_does_not_make_it_again(tmp_path: Path) -> None:
+    directory = create_at(tmp_path / "run")
+    log = directory.rank_log("user/stdout", "here", 0)
+    directory.make_parent(log)
+    assert log.parent.is_dir()
+    shutil.rmtree(directory.path)
+    with pytest.raises(FileNotFoundError):
+        directory.make_parent(log)
+    assert not directory.path.exists()
 
 
 def test_a_file_in_the_way_is_reported(tmp_path: Path) -> None:
