@@ -221,10 +221,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class SideInput:
-    """A path that the script uses and that is not partitioned.
-
-    model: NAME:VERSION, where `path` is that of a model in the workspace
-    """
+    """A path that the script uses whole. model: NAME:VERSION, where `path` is that of a model in the workspace."""
 
     name: Annotated[str, Internal()]
     path: Annotated[PathText, Key("path", required=False), Doc("A local file or folder.")]
@@ -343,6 +340,15 @@ class RunConfig:
     run_max_try: Annotated[int, Interval(ge=1, le=255), OnResume(), Doc("Total tries of a mini-batch.")] = 3
     isolate_failures: Annotated[
         bool, OnResume(), Doc("A mini-batch that failed its last try is run in parts, to find the items that fail it.")
+    ] = False
+    backup_tasks: Annotated[
+        bool,
+        OnResume(),
+        Doc(
+            "Once executors idle, a mini-batch that takes 3 times the median (and 5 s) is begun again elsewhere. The "
+            "first to succeed counts, the other is ended. So `run()` may be at work twice at a time on one mini-batch, "
+            "and be killed halfway: only for scripts without side effects that clash."
+        ),
     ] = False
     executor_restart: Annotated[
         ExecutorRestart,

@@ -31,9 +31,10 @@ from mpibatch.mpi.stop import StopConditions, StopRequest
 from mpibatch.mpi.worker_pool import WorkerPool
 from mpibatch.planning.plan import Plan
 from mpibatch.runs.run_writer import RunWriter
-from mpibatch.scheduling.actions import Abort, Action, Finish, Grant, Recall
+from mpibatch.scheduling.actions import Abort, Action, Cancel, Finish, Grant, Recall
 from mpibatch.scheduling.scheduler import Scheduler
 from mpibatch.worker.messages import (
+    CancelTasks,
     Drain,
     ExecuteTasks,
     ExecutorReplaced,
@@ -117,6 +118,7 @@ class Coordinator:
                     self._monitor.progress(self._pool.ready_ranks)
                     self._check_ranks()
                     self._check_walltime()
+                    self._back_up(now)
                 if now - checkpointed > CHECKPOINT_SECONDS:
                     checkpointed = now
                     self._writer.checkpoint()
@@ -342,6 +344,12 @@ class Coordinator:
         if request is not None:
             self._begin_drain(request)
 
+    def _back_up(self, now: float) -> None:
+        actions = self._scheduler.back_up(now)
+        for action in actions:
+            logger.info("far slower than most, and begun again elsewhere: %s", action)
+        self._apply(actions)
+
     def _begin_drain(self, request: StopRequest) -> None:
         """No new grants; what runs gets its grace. Where only the output is to be completed a resume can do that."""
         if self._closing and self._drain_reason is None:
@@ -374,6 +382,8 @@ class Coordinator:
                     )
                 case Recall(rank, count):
                     self._pool.send(rank, RecallTasks(count))
+                case Cancel(rank, index):
+                    self._pool.send(rank, CancelTasks([index]))
                 case Abort(reason):
                     self._end = RunEnd(AbortError(_with_failure(reason, self._first_failure)))
                 case Finish() if self._scheduler.remaining:

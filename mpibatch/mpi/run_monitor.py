@@ -19,7 +19,15 @@ from mpibatch.runs.directory import RunDirectory
 from mpibatch.runs.recovery import RecoveredRun
 from mpibatch.runs.run_record import RankRecord, add_ranks
 from mpibatch.runs.run_writer import RunWriter
-from mpibatch.runs.summary import Durations, ExecutorCounts, ItemCounts, MiniBatchCounts, RunState, Summary
+from mpibatch.runs.summary import (
+    BackupAttempts,
+    Durations,
+    ExecutorCounts,
+    ItemCounts,
+    MiniBatchCounts,
+    RunState,
+    Summary,
+)
 from mpibatch.scheduling.scheduler import Scheduler
 from mpibatch.types import UNKNOWN
 
@@ -157,6 +165,7 @@ class RunMonitor:
             executors=ExecutorCounts(self._ready_ranks, self._scheduler.busy_workers, self._executors_started),
             failures=self._writer.failure_kinds.most_frequent(KINDS_KEPT),
             changes=self.changes,
+            backups=BackupAttempts(self._scheduler.backups.begun, self._scheduler.backups.won),
         )
 
     def _items(self) -> int:

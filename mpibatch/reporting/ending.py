@@ -35,6 +35,7 @@ def end_text(
             if analysis is None
             else [f"  executors     {summary.ranks}, {analysis.busy_share:.0%} busy after init()"]
         ),
+        *([f"  backups       {summary.backups_line}"] if summary.backups_line else []),
         f"  run directory {directory.path}",
     ]
     if items.failed:

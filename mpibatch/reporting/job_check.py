@@ -87,7 +87,8 @@ def _limits(job: Job) -> list[str]:
         f"run() {config.run_invocation_timeout:g} s, init() {config.init_timeout:g} s, loading a mini-batch "
         f"{config.load_timeout:g} s",
         f"{config.run_max_try} {'try' if config.run_max_try == 1 else 'tries'} of a mini-batch"
-        + (", then of its items one by one (isolate_failures)" if config.isolate_failures else ""),
+        + (", then of its items one by one (isolate_failures)" if config.isolate_failures else "")
+        + (", a second attempt beside a slow one (backup_tasks)" if config.backup_tasks else ""),
     ]
 
 

@@ -139,6 +139,8 @@ def _figures(status: Status, summary: Summary) -> Iterator[tuple[str, str]]:
         yield "time", text.duration(summary.seconds.total)
     if summary.restarts:
         yield "restarts", str(summary.restarts)
+    if summary.backups_line:
+        yield "backups", summary.backups_line
     if summary.reason and status.state is not LiveState.RUNNING:
         yield "reason", text.printable(summary.reason.splitlines()[0])[:300]
     for kind in summary.failures[:KINDS_SHOWN]:

@@ -76,6 +76,14 @@ class ExecutorCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupAttempts:
+    """Of this incarnation. begun: second attempts beside a slow one (backup_tasks); won: those that were first."""
+
+    begun: int = 0
+    won: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What a run has come to.
 
@@ -104,6 +112,7 @@ class Summary:
     failures: tuple[FailureKind, ...] = ()
     changes: tuple[str, ...] = ()
     ranks_lost: bool = False
+    backups: BackupAttempts = BackupAttempts()
 
     @staticmethod
     def read(directory: RunDirectory) -> "Summary | None":
@@ -126,6 +135,12 @@ class Summary:
     def output_path(self, directory: RunDirectory) -> Path | None:
         """The output file, of a run that is in `directory` by now."""
         return None if self.output is None else directory.path / self.output
+
+    @property
+    def backups_line(self) -> str:
+        """`2 begun beside slow attempts, 1 of them ended first`; "" without any."""
+        begun, won = self.backups.begun, self.backups.won
+        return f"{begun} begun beside slow attempts, {won} of them ended first" if begun else ""
 
     @property
     def progress_line(self) -> str:

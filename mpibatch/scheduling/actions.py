@@ -29,6 +29,14 @@ class Recall:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancel:
+    """Another rank has finished mini-batch `index`: `rank` is to leave off, wherever it is with it."""
+
+    rank: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class Abort:
     """Give up: a threshold was passed, or nobody is left to work."""
 
@@ -40,4 +48,4 @@ class Finish:
     """Every mini-batch is final, or the run is stopping and nothing is in flight any more."""
 
 
-Action = Grant | Recall | Abort | Finish
+Action = Grant | Recall | Cancel | Abort | Finish

@@ -4,17 +4,17 @@ Events come in as method calls, each with what happened; actions go out as a lis
 
     on_worker_ready ----+                              +--> Grant(rank, mini-batches, tries)
     on_attempts --------+--> state: owner[], tries[] --+--> Recall(rank)
-    on_returned --------+    requeued heap, new spans  +--> Abort(reason)
+    on_returned --------+    pending (pending.py)      +--> Abort(reason)
     on_worker_removed --+                              +--> Finish()
-    on_worker_lost -----+    suspects (suspects.py)
+    on_worker_lost -----+    suspects (suspects.py)    +--> Cancel(rank, mini-batch)
+    back_up(now) -------+    backups (backups.py)
 
 A mini-batch is new (in the plan, never granted), requeued (came back: failed, recalled, or its rank was lost),
 assigned to one rank, or final. `owner` says which; an attempt counts only if it comes from that rank, so that every
-mini-batch becomes final once however late, doubled or out of order the events arrive.
+mini-batch becomes final once however late, doubled or out of order the events arrive. Of a mini-batch that has a backup
+the first success counts; an attempt that comes to nothing while the other goes on is as if it had never been.
 """
 
-import heapq
-from collections import deque
 from collections.abc import Mapping
 from itertools import chain, islice
 
@@ -22,8 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpibatch.attempts import AttemptOutcome, Flag
-from mpibatch.scheduling.actions import Abort, Action, Finish, Grant, Recall
+from mpibatch.scheduling.actions import Abort, Action, Cancel, Finish, Grant, Recall
+from mpibatch.scheduling.backups import BackupCounts, Backups
+from mpibatch.scheduling.indices import repeats
+from mpibatch.scheduling.pending import Pending
 from mpibatch.scheduling.policy import SchedulingPolicy
+from mpibatch.scheduling.recall_candidates import RecallCandidates
 from mpibatch.scheduling.suspects import CHARGES_TO_FAIL, Suspects, Suspicion
 from mpibatch.scheduling.thresholds import OutcomeCounts
 from mpibatch.scheduling.window import GrantWindow
@@ -67,16 +71,13 @@ class Scheduler:
         self._suspects = Suspects({index: one for index, one in known.items() if one.charges < CHARGES_TO_FAIL})
         self._owner[list(known)] = REQUEUED
         self._owner[self.convicted] = 0  # until they are given up
-        self._new = deque(_spans(np.flatnonzero(self._owner == NEW)))
-        self._new_count = sum(last - first for first, last in self._new)
-        self._requeued: list[int] = []
-        self._isolate_items: dict[int, int] = {}
+        self._pending = Pending(np.flatnonzero(self._owner == NEW), self._tries)
         self._workers: dict[int, WorkerState] = {}
         self._idle: set[int] = set()  # workers that hold nothing, and owe no answer to a Recall
-        self._recall_candidates: dict[
-            int, set[int]
-        ] = {}  # workers from which something could be recalled, by how much they hold
-        self._assigned = len(self.convicted)
+        self._recall_candidates = RecallCandidates()
+        self._backups = Backups(policy.backups, self._owner, self._tries, (self._suspects, self._pending.isolate_items))
+        self._cancels: list[Action] = []
+        self._assigned = len(self.convicted)  # attempts: two of what has a backup
         self._recalling = 0  # workers that owe an answer to a Recall
         self._draining = False
         self._finished = False
@@ -84,7 +85,12 @@ class Scheduler:
     @property
     def remaining(self) -> int:
         """Mini-batches that are not final."""
-        return self._pending + self._suspects.waiting + self._assigned
+        return len(self._pending) + self._suspects.waiting + self._assigned - len(self._backups)
+
+    @property
+    def backups(self) -> BackupCounts:
+        """How many backup attempts there were."""
+        return self._backups.counts
 
     @property
     def busy_workers(self) -> int:
@@ -100,7 +106,7 @@ class Scheduler:
 
     def assigned_to(self, rank: int) -> list[int]:
         """What `rank` holds now, in order: for the message about a rank that is gone."""
-        return [int(index) for index in np.flatnonzero(self._owner == rank)]
+        return sorted([*np.flatnonzero(self._owner == rank).tolist(), *self._backups.seconds_of(rank)])
 
     def packet_size(self, rank: int, granted: int) -> int:
         """How many of the mini-batches just granted to `rank` may be handed to its executor at once."""
@@ -121,16 +127,18 @@ class Scheduler:
         """`rank` has retired: what it holds goes to others and counts as no try."""
         worker = self._workers.get(rank)
         if worker is not None:
+            self._leave_pairs(rank)
             self._requeue(rank, np.flatnonzero(self._owner == rank))
             self._remove(worker)
         return self._actions()
 
     def on_worker_lost(self, rank: int) -> tuple[list[int], list[Action]]:
         """`rank` is gone without a word, and what it held is suspected; those that are convicted are to be given up."""
-        held = np.flatnonzero(self._owner == rank).tolist()
         worker = self._workers.get(rank)
         if worker is None:
             return [], []
+        self._leave_pairs(rank)
+        held = np.flatnonzero(self._owner == rank).tolist()
         convicted = self._suspects.suspect(held)
         waiting = sorted(set(held) - set(convicted))
         self._owner[waiting] = REQUEUED
@@ -165,11 +173,14 @@ class Scheduler:
         records: array of ATTEMPT_DTYPE, in the order in which they ended
         Returns a mask of those that made their mini-batch final (they belong in the results log), and what to do.
         """
-        if len(records) < VECTORIZE_FROM or _repeats(records["index"]):
+        if self._backups or len(records) < VECTORIZE_FROM or repeats(records["index"]):
             made_final = np.array([self._apply_attempt(rank, record) for record in records], dtype=bool)
         else:
             made_final = self._apply_attempts(rank, records)
-        return made_final, self._actions(rank)
+        actions = self._actions(rank)
+        if self._cancels:
+            actions, self._cancels = self._cancels + actions, []
+        return made_final, actions
 
     def on_rows_rejected(self, items: int) -> list[Action]:
         """A success that assembly had to refuse (its schema fits no other's): its `items` have failed after all."""
@@ -178,6 +189,25 @@ class Scheduler:
         self.tally.items_succeeded -= items
         self.tally.items_failed += items
         return self._actions()
+
+    def back_up(self, now: float) -> list[Action]:
+        """To be asked about once a second: second attempts, by idle workers, of what takes far longer than most.
+
+        now: seconds, of any clock
+        """
+        if self.policy.backups is None:
+            return []
+        self._backups.look(now)
+        if self._finished or self._draining or self._pending or self._suspects.waiting:
+            return []
+        spare = max(0, len(self._idle) - self._recalling)  # the others wait for what is recalled
+        late = self._backups.due(now, len(self._workers))[:spare]
+        grants: list[Action] = []
+        for index, rank in zip(late, sorted(self._idle, reverse=True), strict=False):
+            self._backups.begin(index, rank)
+            self._hold(rank, 1)
+            grants.append(Grant(rank, index, 1, int(self._tries[index]) + 1))
+        return grants
 
     def drain(self) -> list[Action]:
         """Nothing is granted any more; Finish follows when nothing is in flight."""
@@ -190,7 +220,7 @@ class Scheduler:
         self._recalling -= worker.recalling
         del self._workers[worker.rank]
         self._idle.discard(worker.rank)
-        self._rebucket(worker, 0)
+        self._recall_candidates.put(worker, 0)
 
     def _apply_attempts(self, rank: int, records: NDArray[np.void]) -> NDArray[np.bool_]:
         index = records["index"]
@@ -204,10 +234,10 @@ class Scheduler:
             final[position] = not self._may_retry(records[position])
         done, retried = index[final], index[counts & ~final]
         self._owner[done] = FINAL
-        self._release(rank, len(done) + len(retried))
+        self._hold(rank, -len(done) - len(retried))
         for requeued in retried:
             self._owner[requeued] = REQUEUED
-            heapq.heappush(self._requeued, int(requeued))
+            self._pending.put_back(int(requeued))
         self.tally.add(records[final])
         seconds = (records["load"] + records["run"] + records["encode"]).astype(np.float64)
         good = seconds[
@@ -219,17 +249,19 @@ class Scheduler:
     def _apply_attempt(self, rank: int, record: np.void) -> bool:
         """The same for one record: long mini-batches come one by one, and arrays of one cost five times as much."""
         index = int(record["index"])
+        if self._backups and self._end_pair(rank, index, succeeded=record["cause"] == SUCCEEDED):
+            return False
         if self._owner[index] != rank:
             self.duplicates += 1
             return False
         self._suspects.clear(index)
         final = record["cause"] == SUCCEEDED or record["flags"] & ISOLATED != 0 or not self._may_retry(record)
         self._owner[index] = FINAL if final else REQUEUED
-        self._release(rank, 1)
+        self._hold(rank, -1)
         if final:
             self.tally.add_one(record)
         else:
-            heapq.heappush(self._requeued, index)
+            self._pending.put_back(index)
         seconds = float(record["load"]) + float(record["run"]) + float(record["encode"])
         good = bool(record["cause"] == SUCCEEDED)  # one that fails at once says nothing of others
         self._observe(rank, seconds * good, int(good), seconds)
@@ -239,6 +271,25 @@ class Scheduler:
         self.window.observe(seconds, count, longest)
         if (worker := self._workers.get(rank)) is not None:
             worker.mean.observe(seconds, count)
+        if self.policy.backups is not None and count:
+            self._backups.observe(seconds / count, count)
+
+    def _end_pair(self, rank: int, index: int, succeeded: bool) -> bool:
+        """An attempt has ended: whether another one of its mini-batch is to be waited for in its place."""
+        other = self._backups.other(rank, index)
+        if other is None:
+            return False
+        if succeeded:
+            self._backups.win(rank, index)
+            self._cancels.append(Cancel(other, index))
+        else:
+            self._backups.leave(rank, index)
+        self._hold(other if succeeded else rank, -1)
+        return not succeeded
+
+    def _leave_pairs(self, rank: int) -> None:
+        for index in self._backups.pairs_of(rank):
+            self._end_pair(rank, index, succeeded=False)
 
     def _may_retry(self, record: np.void) -> bool:
         """Whether a failed attempt leaves its mini-batch a further try (or its isolation)."""
@@ -249,26 +300,29 @@ class Scheduler:
         if self._tries[index] < self.policy.run_max_try:
             return True
         if self.policy.isolate_failures and cause != AttemptOutcome.LOAD_ERROR and record["items"] > 1:
-            self._isolate_items[index] = int(record["items"])
+            self._pending.isolate_items[index] = int(record["items"])
             return True
         return False
 
     def _requeue(self, rank: int, indices: NDArray[np.int64]) -> None:
+        if self._backups:
+            indices = indices[[not self._end_pair(rank, index, succeeded=False) for index in indices.tolist()]]
         indices = np.unique(indices[self._owner[indices] == rank])
         self._owner[indices] = REQUEUED
-        self._release(rank, len(indices))
+        self._hold(rank, -len(indices))
         for index in indices.tolist():
             if index in self._suspects:
                 self._suspects.put_back(index)
             else:
-                heapq.heappush(self._requeued, index)
+                self._pending.put_back(index)
 
-    def _release(self, rank: int, count: int) -> None:
-        self._assigned -= count
+    def _hold(self, rank: int, more: int) -> None:
+        """`rank` holds so many more than before, or fewer."""
+        self._assigned += more
         worker = self._workers.get(rank)
         if worker is not None:
-            worker.assigned -= count
-            worker.recall_failed = worker.recall_failed and not count
+            worker.assigned += more
+            worker.recall_failed = worker.recall_failed and not more
             self._reindex(worker)
 
     def _reindex(self, worker: WorkerState) -> None:
@@ -276,18 +330,7 @@ class Scheduler:
         (self._idle.discard if worker.assigned or worker.recalling else self._idle.add)(worker.rank)
         worker.alone = worker.alone and worker.assigned > 0
         recallable = worker.assigned >= 2 and not worker.recalling and not worker.recall_failed
-        self._rebucket(worker, worker.assigned if recallable else 0)
-
-    def _rebucket(self, worker: WorkerState, bucket: int) -> None:
-        if bucket == worker.bucket:
-            return
-        if worker.bucket:
-            self._recall_candidates[worker.bucket].discard(worker.rank)
-            if not self._recall_candidates[worker.bucket]:
-                del self._recall_candidates[worker.bucket]
-        if bucket:
-            self._recall_candidates.setdefault(bucket, set()).add(worker.rank)
-        worker.bucket = bucket
+        self._recall_candidates.put(worker, worker.assigned if recallable else 0)
 
     # -- decisions
 
@@ -306,43 +349,26 @@ class Scheduler:
             return []
         requesters = [] if rank is None or rank not in self._workers else [rank]
         grants: list[Action] = []
-        for worker in chain(requesters, sorted(islice(self._idle, self._pending))) if self._pending else ():
+        for worker in chain(requesters, sorted(islice(self._idle, len(self._pending)))) if self._pending else ():
             grants.extend(self._fill(worker))
         if not self._pending:
             grants.extend(self._grant_suspects())
         return grants or self._recalls()
 
-    @property
-    def _pending(self) -> int:
-        return self._new_count + len(self._requeued)
-
     def _fill(self, rank: int) -> list[Action]:
         worker = self._workers[rank]
-        size = self.window.grant_size(self._pending, len(self._workers), worker.mean)
+        size = self.window.grant_size(len(self._pending), len(self._workers), worker.mean)
         if not self._pending or worker.recalling or worker.alone or worker.assigned > size // 2:
             return []
         grants: list[Action] = []
         room = size - worker.assigned
-        while room > 0 and (self._requeued or self._new):
-            grant = self._grant_requeued(rank, room) if self._requeued else self._grant_new(rank, room)
+        while room > 0 and self._pending:
+            grant = self._pending.take(rank, room)
             self._owner[grant.first : grant.first + grant.count] = rank
-            worker.assigned += grant.count
-            worker.recall_failed = False
-            self._assigned += grant.count
+            self._hold(rank, grant.count)
             room -= grant.count
             grants.append(grant)
-        self._reindex(worker)
         return grants
-
-    def _grant_requeued(self, rank: int, room: int) -> Grant:
-        first = heapq.heappop(self._requeued)
-        tries, isolate_items, count = int(self._tries[first]), self._isolate_items.get(first, 0), 1
-        while count < room and not isolate_items and self._requeued and self._requeued[0] == first + count:
-            if self._tries[first + count] != tries or first + count in self._isolate_items:
-                break
-            heapq.heappop(self._requeued)
-            count += 1
-        return Grant(rank, first, count, tries if isolate_items else tries + 1, isolate_items)
 
     def _grant_suspects(self) -> list[Action]:
         """To idle workers, one each. Rank 0 gets none where others can: the run goes on when they die."""
@@ -353,20 +379,11 @@ class Scheduler:
             if rank not in self._idle or worker is None or (rank == 0 and len(self._workers) > 1):
                 break
             index = self._suspects.take()
-            isolate_items, tries = self._isolate_items.get(index, 0), int(self._tries[index])
-            self._owner[index], worker.assigned, worker.alone = rank, 1, True
-            self._assigned += 1
-            self._reindex(worker)
+            isolate_items, tries = self._pending.isolate_items.get(index, 0), int(self._tries[index])
+            self._owner[index], worker.alone = rank, True
+            self._hold(rank, 1)
             grants.append(Grant(rank, index, 1, tries if isolate_items else tries + 1, isolate_items, alone=True))
         return grants
-
-    def _grant_new(self, rank: int, room: int) -> Grant:
-        first, last = self._new.popleft()
-        count = min(room, last - first)
-        if first + count < last:
-            self._new.appendleft((first + count, last))
-        self._new_count -= count
-        return Grant(rank, first, count, 1)
 
     def _recalls(self) -> list[Action]:
         """With nothing left to grant, idle workers take over what others hold and have not begun."""
@@ -375,24 +392,9 @@ class Scheduler:
             return []
         actions: list[Action] = []
         while self._recall_candidates and len(actions) < wanted:
-            worker = self._workers[next(iter(self._recall_candidates[max(self._recall_candidates)]))]
+            worker = self._workers[self._recall_candidates.most()]
             worker.recalling = True
             self._recalling += 1
             self._reindex(worker)
             actions.append(Recall(worker.rank, worker.assigned // 2))
         return actions
-
-
-def _repeats(index: NDArray[np.int64]) -> bool:
-    """Whether the same mini-batch may stand twice in one message; in order, as nearly always, is quick to see."""
-    return bool(len(index) > 1 and not np.all(index[1:] > index[:-1]) and len(np.unique(index)) < len(index))
-
-
-def _spans(indices: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Runs of consecutive numbers as [first, last)."""
-    if not len(indices):
-        return []
-    cuts = np.flatnonzero(np.diff(indices) != 1) + 1
-    firsts = indices[np.concatenate(([0], cuts))]
-    lasts = indices[np.concatenate((cuts - 1, [len(indices) - 1]))] + 1
-    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))

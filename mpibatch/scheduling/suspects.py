@@ -51,7 +51,7 @@ class Suspects:
         self._waiting = sorted(self._known)
         self._alone: set[int] = set()  # held by a rank, alone
 
-    def __contains__(self, index: int) -> bool:
+    def __contains__(self, index: object) -> bool:
         return index in self._known
 
     def __bool__(self) -> bool:

@@ -33,6 +33,14 @@ class RecallTasks(Pickled):
 
 
 @dataclass(frozen=True, slots=True)
+class CancelTasks:
+    """Other ranks have finished these: what waits of them is dropped, an executor that is at one is ended, and nothing
+    is reported."""
+
+    indices: list[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Give back all that is not begun; what runs gets `grace` seconds."""
 
@@ -133,7 +141,7 @@ class Heartbeat:
     """Still here: from every rank to rank 0, and from rank 0 to every rank."""
 
 
-Order = ExecuteTasks | RecallTasks | Drain | Shutdown | Heartbeat
+Order = ExecuteTasks | RecallTasks | CancelTasks | Drain | Shutdown | Heartbeat
 Report = (
     WorkerReady
     | ExecutorRestarted

@@ -3,6 +3,8 @@
 granted --extend--> backlog --next_packet, sent--> outstanding --done--> answered
                        ^                               |
                        +--- requeue (recalled, or the executor has died before it began them)
+
+What is cancelled leaves the backlog at once, and comes back to it from nowhere.
 """
 
 from collections import deque
@@ -18,6 +20,7 @@ class TaskQueue:
     def __init__(self) -> None:
         self._backlog: deque[Task] = deque()
         self._outstanding: dict[int, Task] = {}
+        self.cancelled: set[int] = set()  # mini-batches that nobody waits for; the executor may be at one of them
 
     @property
     def backlog(self) -> int:
@@ -56,6 +59,7 @@ class TaskQueue:
     def put_back(self, task: Task) -> bool:
         """The answer for `task` does not count: it is next again. False, for no answer."""
         self._backlog.appendleft(task)
+        self._drop_cancelled()
         return False
 
     def outstanding_task(self, index: int) -> Task | None:
@@ -65,6 +69,17 @@ class TaskQueue:
     def requeue(self, tasks: Iterable[Task]) -> None:
         """These outstanding ones, in order, were not begun: they are next again."""
         self._backlog.extendleft(self._outstanding.pop(task.mini_batch.index) for task in reversed(list(tasks)))
+        self._drop_cancelled()
+
+    def cancel(self, indices: Iterable[int]) -> None:
+        """Nobody waits for these mini-batches any more."""
+        self.cancelled.update(indices)
+        self._drop_cancelled()
+
+    def _drop_cancelled(self) -> None:
+        if self.cancelled:
+            self._backlog = deque(task for task in self._backlog if task.mini_batch.index not in self.cancelled)
+            self.cancelled &= self._outstanding.keys()
 
     def requeue_all(self) -> None:
         """Whatever is outstanding is next again."""

@@ -112,6 +112,7 @@ class StallDetector:
 
     def __init__(self, limit: float, now: float) -> None:
         self._limit = limit
+        self.reason = f"it has taken up nothing for {limit:g} s; was it stopped by a signal? (unresponsive_executor)"
         self._checked = now
         self._seen: ExecutorStatus | None = None
         self._seen_at = now

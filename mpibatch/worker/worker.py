@@ -19,13 +19,14 @@ from mpibatch.executor.protocol import FrameType, Task
 from mpibatch.executor.status_block import ExecutorStatus
 from mpibatch.large import RowData
 from mpibatch.output.base import Encoded, Encoder
-from mpibatch.types import UNKNOWN, Phase
+from mpibatch.types import Phase
 from mpibatch.worker import diagnosis
 from mpibatch.worker.executor_process import ExecutorProcess, ProcessState
 from mpibatch.worker.frame_reader import ReceivedFrames
 from mpibatch.worker.guards import Guards
 from mpibatch.worker.isolation_run import IsolationRun
 from mpibatch.worker.messages import (
+    CancelTasks,
     Drain,
     ExecuteTasks,
     ExecutorReplaced,
@@ -103,6 +104,9 @@ class Worker:
             case RecallTasks(count):
                 self._recall_queued()
                 self._return_tasks(self._tasks.take_last(count), recalled=True)
+            case CancelTasks(indices):
+                self._recall_queued()
+                self._tasks.cancel(indices)
             case Drain(grace):
                 self._recall_queued()
                 self._return_tasks(self._tasks.take_backlog(), recalled=False)
@@ -120,6 +124,8 @@ class Worker:
             executor.reading = reading
             state = executor.poll()
             self._take(executor.read(), executor)
+            if self._tasks.cancelled:
+                self._guards.end_cancelled(self._tasks.cancelled)
             has_work = reading and (executor.closing or bool(self._ready and self._tasks.outstanding))
             if state is ProcessState.EXITED:
                 self._on_executor_exit(executor)
@@ -128,10 +134,7 @@ class Worker:
             elif self._drain_until is not None and time.monotonic() > self._drain_until and self._tasks.outstanding:
                 executor.kill("the run is stopping, and the time for what still ran is over (grace)")
             elif self._stall_detector.expired(executor.status_block.read, has_work, time.monotonic()):
-                executor.kill(
-                    f"it has taken up nothing for {self._settings.timeouts.load:g} s; was it stopped by a signal? "
-                    "(unresponsive_executor)"
-                )
+                executor.kill(self._stall_detector.reason)
         elif self._starts.is_due():
             self._try_start()
         self._fill()
@@ -306,10 +309,7 @@ class Worker:
             self._take(arrived, executor)
         unstarted, guards = executor.recall_queued(), self._guards
         guards.stop()
-        expected, status = self._shutting_down or self._replacing, executor.status_block.read()
-        if guards.expired is not None and status is not None and not guards.expired.is_at(status):
-            # what had expired came back by itself just before the kill: what came next is not to blame
-            status, expected = None, expected or guards.expired.index != UNKNOWN
+        status, expected = guards.at_fault(expected=self._shutting_down or self._replacing)
         if self._tasks.outstanding or not expected:
             logger.info(
                 "executor %s %s", executor.pid, executor.kill_reason or diagnosis.describe_wait_status(executor.status)

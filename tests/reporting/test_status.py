@@ -13,6 +13,7 @@ from mpibatch.errors import UsageError
 from mpibatch.liveness.lease import Owner, acquire
 from mpibatch.reporting.status import LiveState, find_runs, read_status, runs_text, status_text
 from mpibatch.runs.directory import RunDirectory
+from mpibatch.runs.summary import BackupAttempts
 from tests.reporting.run_directories import make_run
 
 
@@ -44,6 +45,13 @@ def test_a_run_that_ended_says_how(tmp_path: Path, state: str) -> None:
     status = read_status(make_run(tmp_path / "run", state).path)
     assert status.state.value == state
     assert status.to_json()["summary"]["mini_batches"] == {"total": 200, "succeeded": 197, "failed": 3, "remaining": 0}
+
+
+def test_backup_attempts_are_told_of_where_there_were_any(tmp_path: Path) -> None:
+    some = make_run(tmp_path / "some", backups=BackupAttempts(3, 2))
+    assert "3 begun beside slow attempts, 2 of them ended first" in status_text(read_status(some.path))
+    assert read_status(some.path).to_json()["summary"]["backups"] == {"begun": 3, "won": 2}
+    assert "backups" not in status_text(read_status(make_run(tmp_path / "none").path))
 
 
 def test_texts_of_users_move_no_cursor(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The scheduler under any order of events and any mix of outcomes, beside a model that keeps one entry a mini-batch.
 
-Guards: no mini-batch lost, none final twice, none granted to two, tries exact, no worker left idle beside work,
-Finish or Abort exactly once and nothing after it, and the tally.
+Guards: no mini-batch lost, none final twice, none granted to two but as a backup to one that is idle, tries exact, no
+worker left idle beside work, the slower of two attempts cancelled once, Finish or Abort exactly once and nothing after
+it, and the tally.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,8 @@ from hypothesis.stateful import (
 )
 
 from mpibatch.attempts import AttemptOutcome
-from mpibatch.scheduling.actions import Abort, Action, Finish, Grant, Recall
+from mpibatch.scheduling.actions import Abort, Action, Cancel, Finish, Grant, Recall
+from mpibatch.scheduling.backups import BackupPolicy
 from mpibatch.scheduling.policy import SchedulingPolicy
 from mpibatch.scheduling.scheduler import Scheduler
 from mpibatch.scheduling.thresholds import FailureThresholds, OutcomeCounts
@@ -32,8 +34,13 @@ thresholds = st.builds(
     allowed_failed_count=st.sampled_from([-1, -1, 0, 2]),
     allowed_failed_percent=st.sampled_from([0.0, 50.0, 100.0]),
 )
+eager = st.sampled_from([None, *(BackupPolicy(least_seconds=2.0, successes=1, workers_each=each) for each in (1, 3))])
 policies = st.builds(
-    SchedulingPolicy, run_max_try=st.integers(1, 4), isolate_failures=st.booleans(), thresholds=thresholds
+    SchedulingPolicy,
+    run_max_try=st.integers(1, 4),
+    isolate_failures=st.booleans(),
+    thresholds=thresholds,
+    backups=eager,
 )
 
 
@@ -43,6 +50,7 @@ class Entry:
 
     items: int
     holder: int | None = None
+    backup: int | None = None  # who has it too
     failures: int = 0
     isolating: bool = False
     final: bool = False
@@ -64,20 +72,25 @@ class AnyOrder(RuleBasedStateMachine):
         data=st.data(),
     )
     def begin(self, items: list[int], policy: SchedulingPolicy, done: set[int], data: st.DataObject) -> None:
+        recovered = {index for index in sorted(done) if index < len(items) and data.draw(st.booleans())}
+        self.set_up(items, policy, recovered)
+
+    def set_up(self, items: list[int], policy: SchedulingPolicy, done: set[int]) -> None:
         self.policy = policy
         self.entries = [Entry(count) for count in items]
         self.tally = OutcomeCounts()
         outcomes = np.zeros(len(items), dtype=[("final", "?"), ("flags", "u1"), ("items", "<i4"), ("succeeded", "<i4")])
         for index in done:
-            if index < len(items) and data.draw(st.booleans()):
-                count = 3 if items[index] == UNKNOWN else items[index]  # a success has told
-                outcomes[index] = (True, 0, count, count)
-                self.entries[index].final = True
-                self.tally.mini_batches_succeeded += 1
-                self.tally.items_succeeded += count
+            count = 3 if items[index] == UNKNOWN else items[index]  # a success has told
+            outcomes[index] = (True, 0, count, count)
+            self.entries[index].final = True
+            self.tally.mini_batches_succeeded += 1
+            self.tally.items_succeeded += count
         self.members: dict[int, Member] = {}
         self.had: dict[int, set[int]] = {}  # whatever a rank was ever granted
         self.ends: list[Action] = []
+        self.cancelled: list[Cancel] = []  # that are to come
+        self.now = 0.0
         self.draining = False
         self.accepted = 0
         self.successes: list[int] = []  # items of each, as assembly could still refuse it
@@ -96,8 +109,10 @@ class AnyOrder(RuleBasedStateMachine):
                     member = self.members[rank]
                     for index in range(first, first + count):
                         entry = self.entries[index]
-                        assert entry.holder is None
                         assert not entry.final
+                        if entry.holder is not None:
+                            self.back_up(index, rank)
+                            continue
                         assert tries == entry.failures + (not entry.isolating)
                         assert isolate_items == (entry.items if entry.isolating else 0)
                         entry.holder = rank
@@ -109,6 +124,9 @@ class AnyOrder(RuleBasedStateMachine):
                     assert not member.recall
                     assert 1 <= count < len(member.assigned)
                     member.recall = count
+                case Cancel():
+                    assert self.entries[action.index].final
+                    self.cancelled.remove(action)
                 case Finish():
                     left = [entry for entry in self.entries if not entry.final]
                     assert not left or (self.draining and all(entry.holder is None for entry in left))
@@ -117,7 +135,27 @@ class AnyOrder(RuleBasedStateMachine):
                     assert self.tally.exceeded(self.policy.thresholds) == reason
                     self.ends.append(action)
 
+    def back_up(self, index: int, rank: int) -> None:
+        """Granted though somebody has it."""
+        entry, member, rule = self.entries[index], self.members[rank], self.policy.backups
+        assert rule is not None
+        assert entry.backup is None
+        assert rank != entry.holder
+        assert not entry.isolating
+        assert not member.assigned
+        assert not member.recall
+        assert all(other.final or other.holder is not None for other in self.entries)
+        entry.backup = rank
+        assert sum(other.backup is not None for other in self.entries) <= max(1, len(self.members) // rule.workers_each)
+        member.assigned.append(index)
+        self.had.setdefault(rank, set()).add(index)
+
     # -- what goes in
+
+    @rule(seconds=st.sampled_from([0.5, 3.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.apply_actions(self.scheduler.back_up(self.now))
 
     def some(self, data: st.DataObject) -> int:
         return data.draw(st.sampled_from(sorted(self.members)), label="rank")
@@ -170,6 +208,15 @@ class AnyOrder(RuleBasedStateMachine):
     def apply_attempt(self, rank: int, attempt: Attempt) -> bool:
         """The model's verdict: does this attempt make its mini-batch final?"""
         entry = self.entries[attempt.index]
+        if entry.backup is not None and rank in (entry.holder, entry.backup):
+            if attempt.cause is not AttemptOutcome.SUCCEEDED:
+                self.unassign(rank, [attempt.index])
+                return False
+            slower = entry.backup if rank == entry.holder else entry.holder
+            assert slower is not None
+            self.members[slower].assigned.remove(attempt.index)
+            self.cancelled.append(Cancel(slower, attempt.index))
+            entry.holder, entry.backup = rank, None
         if entry.holder != rank:
             return False
         entry.holder = None
@@ -225,15 +272,17 @@ class AnyOrder(RuleBasedStateMachine):
         member = self.members[rank]
         for index in list(indices):
             member.assigned.remove(index)
-            self.entries[index].holder = None
+            entry = self.entries[index]
+            if entry.holder == rank:
+                entry.holder = entry.backup
+            entry.backup = None
 
     @precondition(lambda self: self.members)
     @rule(data=st.data())
     def worker_removed(self, data: st.DataObject) -> None:
         rank = self.some(data)
-        member = self.members.pop(rank)
-        for index in member.assigned:
-            self.entries[index].holder = None
+        self.unassign(rank, self.members[rank].assigned)
+        del self.members[rank]
         self.apply_actions(self.scheduler.on_worker_removed(rank))
 
     @precondition(lambda self: self.successes)
@@ -260,6 +309,7 @@ class AnyOrder(RuleBasedStateMachine):
         if not hasattr(self, "scheduler"):
             return
         assert self.scheduler.tally == self.tally
+        assert not self.cancelled
         assert self.scheduler.remaining == sum(not entry.final for entry in self.entries)
         for index, entry in enumerate(self.entries):
             assert self.scheduler.is_final(index) == entry.final

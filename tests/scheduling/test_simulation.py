@@ -5,7 +5,7 @@ overhead, since what a slow worker holds unbegun is recalled. Results are sent a
 """
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mpibatch.scheduling.actions import Action, Finish, Grant, Recall
+from mpibatch.scheduling.actions import Action, Cancel, Finish, Grant, Recall
+from mpibatch.scheduling.policy import SchedulingPolicy
 from mpibatch.scheduling.scheduler import Scheduler
 from tests.scheduling.attempts import Attempt, records
 from tests.scheduling.policies import policy_with
@@ -28,9 +29,18 @@ class Worker:
 
 
 class Simulation:
-    def __init__(self, durations: Sequence[float], workers: int) -> None:
+    """hanging: the mini-batches that take longer at first, and how long"""
+
+    def __init__(
+        self,
+        durations: Sequence[float],
+        workers: int,
+        hanging: Mapping[int, float] | None = None,
+        policy: SchedulingPolicy | None = None,
+    ) -> None:
         self.durations = durations
-        self.scheduler = Scheduler(len(durations), policy_with(error_threshold=-1))
+        self.hanging = dict(hanging or {})
+        self.scheduler = Scheduler(len(durations), policy or policy_with(error_threshold=-1))
         self.workers = [Worker() for _ in range(workers)]
         self.events: list[tuple[float, int, str, int, object]] = []
         self.order = count()
@@ -44,7 +54,7 @@ class Simulation:
     def act(self, actions: Sequence[Action]) -> None:
         for action in actions:
             self.messages += 1
-            if isinstance(action, Grant | Recall):
+            if isinstance(action, Grant | Recall | Cancel):
                 self.at(LATENCY, "order", action.rank, action)
             else:
                 assert isinstance(action, Finish)
@@ -54,15 +64,19 @@ class Simulation:
         self.act(self.scheduler.start())
         for rank in range(len(self.workers)):
             self.act(self.scheduler.on_worker_ready(rank))
-        while self.events:
+        self.at(1.0, "look", 0)
+        while self.events and self.finished is None:
             self.now, _, what, rank, value = heapq.heappop(self.events)
             worker = self.workers[rank]
             if what == "order":
                 self.handle_order(worker, rank, value)
+            elif what == "look":
+                self.act(self.scheduler.back_up(self.now))
+                self.at(1.0, "look", 0)
             elif what == "done":
-                assert worker.running is not None
-                ended, worker.running = worker.running, None
-                self.at(LATENCY, "attempt", rank, ended)
+                if worker.running == value:  # else it was cancelled
+                    worker.running = None
+                    self.at(LATENCY, "attempt", rank, value)
             elif what == "attempt":
                 assert isinstance(value, int)
                 attempt = Attempt(value, seconds=self.durations[value])
@@ -77,6 +91,9 @@ class Simulation:
     def handle_order(self, worker: Worker, rank: int, order: object) -> None:
         if isinstance(order, Grant):
             worker.backlog += range(order.first, order.first + order.count)
+        elif isinstance(order, Cancel):
+            worker.backlog = [index for index in worker.backlog if index != order.index]
+            worker.running = None if worker.running == order.index else worker.running
         else:
             assert isinstance(order, Recall)
             given = [worker.backlog.pop() for _ in range(min(order.count, len(worker.backlog)))]
@@ -85,7 +102,7 @@ class Simulation:
     def start(self, worker: Worker, rank: int) -> None:
         if worker.running is None and worker.backlog:
             worker.running = worker.backlog.pop(0)
-            self.at(self.durations[worker.running], "done", rank)
+            self.at(self.hanging.pop(worker.running, self.durations[worker.running]), "done", rank, worker.running)
 
 
 def list_scheduling(durations: Sequence[float], workers: int) -> float:
