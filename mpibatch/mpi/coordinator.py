@@ -41,6 +41,7 @@ from mpibatch.worker.messages import (
     Heartbeat,
     NewSchema,
     RecallTasks,
+    Rejoined,
     Report,
     StartFailed,
     TasksReturned,
@@ -238,6 +239,8 @@ class Coordinator:
             case WorkerRetired(failure):
                 self._on_start_failed(failure, "the rank retires")
                 self._on_worker_retired(rank)
+            case Rejoined(_, has_begun):
+                self._on_rejoined(rank, has_begun)
             case WorkerExited():
                 self._pool.on_exited(rank)
             case Heartbeat() | MapResult():
@@ -322,6 +325,12 @@ class Coordinator:
         self._give_up(rank, convicted)
         self._apply(actions)
         self._check_workers_left()
+
+    def _on_rejoined(self, rank: int, has_begun: bool) -> None:
+        self._monitor.notify(f"rank {rank} on {self._pool.host(rank)} is heard again, and gets work again")
+        if has_begun:
+            self._pool.on_ready(rank)
+            self._apply(self._scheduler.on_worker_ready(rank))
 
     def _give_up(self, rank: int, convicted: list[int]) -> None:
         """Mini-batches that have ended one rank after the other, `rank` last, fail."""

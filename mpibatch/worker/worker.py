@@ -33,6 +33,8 @@ from mpibatch.worker.messages import (
     NewSchema,
     Order,
     RecallTasks,
+    Rejoin,
+    Rejoined,
     Report,
     Shutdown,
     TasksReturned,
@@ -109,6 +111,9 @@ class Worker:
                 self._drain_until = time.monotonic() + grace
                 if self._executor is None:
                     self._finish()
+            case Rejoin(number) if not self._finished:  # else it stays lost
+                self._begin_anew()
+                self._reports.append(Rejoined(number, self._ready_reported))
             case Shutdown(kill, _):
                 self._begin_shutdown(kill)
         self._fill()
@@ -221,6 +226,15 @@ class Worker:
             recalled = self._executor.recall_queued()
             self._sent -= len(recalled)
             self._tasks.requeue(recalled)
+
+    def _begin_anew(self) -> None:
+        """Forgets all tasks: others have them. The executor that is at one is ended, and the next one starts."""
+        self._recall_queued()
+        self._isolation = None
+        if self._tasks.outstanding and self._executor is not None:
+            self._replacing, self._ready = True, False
+            self._executor.kill("rank 0 has given to others what it is at")
+        self._tasks.take_all()
 
     def _return_tasks(self, tasks: list[Task], recalled: bool) -> None:
         if tasks or recalled:

@@ -11,6 +11,8 @@ from mpibatch.types import Phase
 from mpibatch.worker.messages import (
     Drain,
     RecallTasks,
+    Rejoin,
+    Rejoined,
     Shutdown,
     StartFailed,
     TasksReturned,
@@ -103,6 +105,31 @@ def test_an_executor_that_was_stopped_as_it_was_to_be_replaced_is_ended(tmp_path
         os.kill(executor.pid, signal.SIGSTOP)
         sandbox.run(["1"], first=1)
         assert [attempt.rows for attempt in sandbox.ended(2)] == ["0\n", "1\n"]
+
+
+def test_a_worker_that_begins_anew_forgets_its_tasks(tmp_path: Path) -> None:
+    """Rank 0 has given them to others; what was finished before is reported before, and counts for nobody."""
+    with SandboxedExecutor(tmp_path, GATED) as sandbox:
+        sandbox.run(["0"], ["1"], ["2"])
+        begun(sandbox, 0)
+        sandbox.worker.handle(Rejoin(7))
+        sandbox.run(["0"], ["3"], first=0)
+        (tmp_path / "open").touch()
+        assert [attempt.rows for attempt in sandbox.ended(2)] == ["0\n", "3\n"]
+        assert sandbox.of(Rejoined) == [Rejoined(7, has_begun=True)]
+        assert not sandbox.of(StartFailed)
+        assert not sandbox.of(TasksReturned)
+
+
+def test_a_worker_that_begins_anew_while_nothing_runs_keeps_its_executor(tmp_path: Path) -> None:
+    with SandboxedExecutor(tmp_path, ECHO) as sandbox:
+        sandbox.run(["0"])
+        sandbox.ended(1)
+        (executor,) = [sandbox.worker._executor]
+        sandbox.worker.handle(Rejoin(1))
+        sandbox.run(["1"], first=1)
+        assert [attempt.rows for attempt in sandbox.ended(2)] == ["0\n", "1\n"]
+        assert sandbox.worker._executor is executor
 
 
 def test_draining_lets_what_runs_finish_within_its_grace(tmp_path: Path) -> None:
