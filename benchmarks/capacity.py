@@ -31,7 +31,8 @@ from benchmarks import claim
 from benchmarks.claim import Size
 from benchmarks.figures import Figure, Measured
 from mpibatch.attempt_table import ATTEMPT_DTYPE
-from mpibatch.config.schema import Input, InputType, RowFormat, RunConfig
+from mpibatch.config.choices import InputType
+from mpibatch.config.schema import Input, RowFormat, RunConfig
 from mpibatch.config.values import Size as BatchSize
 from mpibatch.config.values import Unit
 from mpibatch.datasets import open_dataset

@@ -25,7 +25,8 @@ from benchmarks.figures import Figure, Measured, ratios
 from benchmarks.job import BenchmarkJob
 from benchmarks.rounds import in_turn
 from mpibatch.attempt_table import ATTEMPT_DTYPE
-from mpibatch.config.schema import Input, InputType, RowFormat
+from mpibatch.config.choices import InputType
+from mpibatch.config.schema import Input, RowFormat
 from mpibatch.config.values import Size as BatchSize
 from mpibatch.config.values import Unit
 from mpibatch.datasets import open_dataset

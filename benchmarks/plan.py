@@ -56,7 +56,8 @@ def walk(folder: str) -> int:
 
 def plan(source: str, output: str) -> int:
     """How many files were planned; source: a folder, or a manifest."""
-    from mpibatch.config.schema import Input, InputType
+    from mpibatch.config.choices import InputType
+    from mpibatch.config.schema import Input
     from mpibatch.datasets import open_dataset
     from mpibatch.planning.plan import Plan
 

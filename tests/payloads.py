@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from mpibatch.config.schema import Input, InputType
+from mpibatch.config.choices import InputType
+from mpibatch.config.schema import Input
 from mpibatch.datasets import file_identity
 from mpibatch.datasets.path_codec import PathCodec
 

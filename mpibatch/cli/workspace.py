@@ -120,7 +120,7 @@ def list_datasets() -> None:
 
 def input_type(ctx: click.Context, param: click.Parameter, kind: str) -> str:
     """A type of inputs. No click.Choice: what knows the types would be imported for every `--help`."""
-    from mpibatch.config.schema import InputType
+    from mpibatch.config.choices import InputType
 
     if kind not in list(InputType):
         raise click.BadParameter(f"{kind!r} is none of {', '.join(InputType)}")

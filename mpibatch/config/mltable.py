@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
+from mpibatch.config.choices import InputType
 from mpibatch.config.document import read_document
 from mpibatch.config.partition_format import PATH_COLUMN, with_keys
 from mpibatch.config.problems import Problems, format_value
 from mpibatch.config.resolve import absolute
-from mpibatch.config.schema import InputType
 from mpibatch.errors import JobFileError, UsageError
 from mpibatch.workspace.datastores import is_url
 

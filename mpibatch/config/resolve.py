@@ -12,8 +12,9 @@ from pathlib import PurePath
 from typing import Any
 
 from mpibatch.config import script
+from mpibatch.config.choices import InputType
 from mpibatch.config.problems import Key, Problems, format_value
-from mpibatch.config.schema import Input, InputType, Job, RowFormat, RunConfig, SideInput
+from mpibatch.config.schema import Input, Job, RowFormat, RunConfig, SideInput
 from mpibatch.config.settings import Setting, default, one_of, settings_of
 from mpibatch.config.units import parse_memory, parse_size, uncompressed
 from mpibatch.config.validate import Fields

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mpibatch.config.choices import Stage
 from mpibatch.config.mltable import expand_tables
 from mpibatch.config.parameters import References
 from mpibatch.config.pipeline_schema import ScriptStep
 from mpibatch.config.problems import Problems, format_value
 from mpibatch.config.registered import NO_WORKSPACE, Registered, find_datasets, find_models
 from mpibatch.config.resolve import absolute, resolve_input, resolve_side_input, side_paths
-from mpibatch.config.schema import Stage
 from mpibatch.config.script import compile_script
 from mpibatch.config.validate import check_shape
 from mpibatch.errors import ScriptError

@@ -11,7 +11,7 @@
 
 import re
 
-from mpibatch.config.schema import InputType
+from mpibatch.config.choices import InputType
 from mpibatch.config.values import LARGEST, Size, Unit
 
 _BYTES = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3, "tb": 1024**4}

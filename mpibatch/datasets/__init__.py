@@ -5,7 +5,8 @@ A format's file is imported only when an input is of that format.
 
 from dataclasses import replace
 
-from mpibatch.config.schema import TABLES, Input, InputType, Job
+from mpibatch.config.choices import TABLES, InputType
+from mpibatch.config.schema import Input, Job
 from mpibatch.config.values import Size
 from mpibatch.datasets.base import Dataset
 from mpibatch.datasets.paths import keys_in_paths, normalized

@@ -24,7 +24,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from mpibatch.config.schema import Input, LineEnds, QuotedNewlines
+from mpibatch.config.choices import LineEnds, QuotedNewlines
+from mpibatch.config.schema import Input
 from mpibatch.config.values import Size
 from mpibatch.datasets.base import CutInsideQuotes, LoadError
 from mpibatch.datasets.csv_head import distinct, find_header

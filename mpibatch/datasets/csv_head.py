@@ -5,7 +5,8 @@ bytes --TextCodec.of_file--> encoding --skip_rows, empty lines, comments--> firs
 
 from dataclasses import replace
 
-from mpibatch.config.schema import Input, LineEnds
+from mpibatch.config.choices import LineEnds
+from mpibatch.config.schema import Input
 from mpibatch.datasets.quoting import Delimiters, find
 from mpibatch.datasets.row_boundaries import first_end
 from mpibatch.datasets.text_codec import TextCodec

@@ -20,7 +20,8 @@ from typing import Any
 
 import h5py
 
-from mpibatch.config.schema import ByteStrings, Input
+from mpibatch.config.choices import ByteStrings
+from mpibatch.config.schema import Input
 from mpibatch.config.values import Size, Unit
 from mpibatch.datasets.base import FileIdentity, LoadError
 from mpibatch.datasets.file_identity import identity_of, unchanged

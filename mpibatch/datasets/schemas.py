@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow as pa
 
 from mpibatch.arrow import conform, parse_type, plain_type, wider
-from mpibatch.config.schema import Input, InputType
+from mpibatch.config.choices import InputType
+from mpibatch.config.schema import Input
 from mpibatch.datasets.base import LoadError
 from mpibatch.errors import InputError
 

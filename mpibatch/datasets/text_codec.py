@@ -2,7 +2,8 @@
 
 import codecs
 
-from mpibatch.config.schema import EncodingErrors, Input
+from mpibatch.config.choices import EncodingErrors
+from mpibatch.config.schema import Input
 from mpibatch.datasets.base import LoadError
 from mpibatch.errors import InputError
 

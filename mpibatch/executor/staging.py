@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-from mpibatch.config.schema import Job, Stage
+from mpibatch.config.choices import Stage
+from mpibatch.config.schema import Job
 from mpibatch.config.values import REFERENCE
 from mpibatch.errors import MpibatchError
 

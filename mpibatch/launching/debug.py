@@ -20,7 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mpibatch import azure_names
-from mpibatch.config.schema import Job, OutputAction
+from mpibatch.config.choices import OutputAction
+from mpibatch.config.schema import Job
 from mpibatch.config.units import uncompressed
 from mpibatch.datasets import open_datasets
 from mpibatch.datasets.base import LoadError

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mpibatch.cluster.slurm import Runner, run
-from mpibatch.config.schema import Device, Job, RunConfig
+from mpibatch.config.choices import Device
+from mpibatch.config.schema import Job, RunConfig
 from mpibatch.errors import ExitStatus, UsageError
 from mpibatch.launching import slurm_job
 from mpibatch.launching.batch_script import Submission

@@ -23,6 +23,10 @@ class FailureDetector:
         if rank in self._last:
             self._last[rank] = self._clock()
 
+    def add(self, rank: int) -> None:
+        """`rank` is expected to send something from now on."""
+        self._last[rank] = self._clock()
+
     def remove(self, rank: int) -> None:
         """`rank` is not expected to send anything any more."""
         self._last.pop(rank, None)

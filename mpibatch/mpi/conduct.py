@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from mpibatch.cluster.slurm import allocation_end
-from mpibatch.config.schema import OutputAction
+from mpibatch.config.choices import OutputAction
 from mpibatch.datasets.base import Dataset
 from mpibatch.errors import ExitStatus
 from mpibatch.files import write_error

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from mpibatch.mpi.first_failures import FirstFailures
 from mpibatch.mpi.gathering import ResultsBatch, gathered
 from mpibatch.mpi.messages import Registered, SignalReceived
 from mpibatch.mpi.parallel_map import MapResult
+from mpibatch.mpi.run_end import RunEnd
 from mpibatch.mpi.run_monitor import RunMonitor
 from mpibatch.mpi.start_failures import OF_THE_MACHINE, StartFailures
 from mpibatch.mpi.stop import StopConditions, StopRequest
@@ -42,6 +42,7 @@ from mpibatch.worker.messages import (
     Heartbeat,
     NewSchema,
     RecallTasks,
+    Rejoined,
     Report,
     StartFailed,
     TasksReturned,
@@ -56,13 +57,6 @@ HOUSEKEEPING_SECONDS = 1.0
 ASSEMBLY_SECONDS = 0.05  # in one piece, what came meanwhile costs a fraction
 CHECKPOINT_SECONDS = 5.0
 CLOSING = -WALLTIME_MARGIN_SECONDS / 2  # the margin is there for the output to be closed
-
-
-@dataclass(slots=True)
-class RunEnd:
-    """Why the loop ended; None: everything is final."""
-
-    error: MpibatchError | None = None
 
 
 class Coordinator:
@@ -133,7 +127,7 @@ class Coordinator:
         tally, thresholds = self._scheduler.tally, self._scheduler.policy.thresholds
         if self._end is not None and self._end.error is None:
             reason = tally.exceeded_at_end(thresholds, self._plan.total)
-            self._end = RunEnd(AbortError(_with_failure(reason, self._first_failure)) if reason else None)
+            self._end = RunEnd.aborted(reason, self._first_failure) if reason else RunEnd()
 
     def finish(self, end: RunEnd) -> ExitStatus:
         """Output closed, summary written, workers gone, in an order in which a hang loses nothing."""
@@ -240,6 +234,8 @@ class Coordinator:
             case WorkerRetired(failure):
                 self._on_start_failed(failure, "the rank retires")
                 self._on_worker_retired(rank)
+            case Rejoined(_, has_begun):
+                self._on_rejoined(rank, has_begun)
             case WorkerExited():
                 self._pool.on_exited(rank)
             case Heartbeat() | MapResult():
@@ -265,7 +261,7 @@ class Coordinator:
             self._end_if_broken(self._first_failures.on_attempts(rank, outcomes, failures), self._first_failure)
         fatal = next((failure for failure in failures if failure.fatal), None)
         if fatal is not None:
-            self._end = RunEnd(AbortError(fatal.error))
+            self._end = RunEnd.aborted(fatal.error, None)
 
     def _note_first_failure(self, failure: Failure) -> None:
         self._first_failure = self._first_failure or failure
@@ -289,7 +285,7 @@ class Coordinator:
     def _end_if_broken(self, reason: str | None, failure: Failure | None) -> None:
         """The script fails everywhere from the start: nobody need wait for the rest to do so too."""
         if reason is not None and self._end is None:
-            self._end = RunEnd(AbortError(_with_failure(reason, failure)))
+            self._end = RunEnd.aborted(reason, failure)
 
     def _on_executor_replaced(self, rank: int, reason: str) -> None:
         logger.info("rank %d: its executor is replaced: %s", rank, reason)
@@ -324,6 +320,12 @@ class Coordinator:
         self._give_up(rank, convicted)
         self._apply(actions)
         self._check_workers_left()
+
+    def _on_rejoined(self, rank: int, has_begun: bool) -> None:
+        self._monitor.notify(f"rank {rank} on {self._pool.host(rank)} is heard again, and gets work again")
+        if has_begun:
+            self._pool.on_ready(rank)
+            self._apply(self._scheduler.on_worker_ready(rank))
 
     def _give_up(self, rank: int, convicted: list[int]) -> None:
         """Mini-batches that have ended one rank after the other, `rank` last, fail."""
@@ -385,16 +387,8 @@ class Coordinator:
                 case Cancel(rank, index):
                     self._pool.send(rank, CancelTasks([index]))
                 case Abort(reason):
-                    self._end = RunEnd(AbortError(_with_failure(reason, self._first_failure)))
+                    self._end = RunEnd.aborted(reason, self._first_failure)
                 case Finish() if self._scheduler.remaining:
                     self._end = RunEnd(StoppedEarly(self._drain_reason or "stopped"))
                 case Finish():
                     self._closing, self._drain_reason = True, None
-
-
-def _with_failure(reason: str, failure: Failure | None) -> str:
-    if failure is None:
-        return reason
-    return f"{reason}. The first failure: {failure.error}" + ("\n" + failure.traceback.rstrip()) * bool(
-        failure.traceback
-    )

@@ -66,7 +66,10 @@ class Transport(Protocol):
         """What has arrived, each with the rank that sent it."""
 
     def forget(self, rank: int) -> None:
-        """A rank that is lost, or silent, is heard no more, also where it goes on in the middle of a message."""
+        """A rank is lost, or silent: what it has announced may never come, and is not waited for."""
+
+    def remember(self, rank: int) -> None:
+        """A silent rank is heard again."""
 
     def allgather_on_node(self, value: object) -> tuple[int, list[Any]]:
         """This rank's number among the ranks of its node, and what each of them gave. They call it together.
@@ -102,6 +105,9 @@ class LocalTransport:
         return []
 
     def forget(self, rank: int) -> None:
+        pass
+
+    def remember(self, rank: int) -> None:
         pass
 
     def allgather_on_node(self, value: object) -> tuple[int, list[Any]]:
@@ -156,7 +162,7 @@ class MpiTransport:
         self._incoming: dict[int, _Incoming] = {}
         self._announced: deque[LargeMessage] = deque()  # not begun
         self._begun: list[LargeMessage] = []
-        self._forgotten: set[int] = set()  # what comes from them is taken, since MPI keeps it else, and dropped
+        self._forgotten: set[int] = set()
         self._abandoned: list[_Incoming] = []  # of the dead: MPI may write into their buffers still
         self._failed: list[int] = []  # all, in the order of their acknowledgement
         self._reported = 0
@@ -243,7 +249,7 @@ class MpiTransport:
             found.append(message)
         if not incoming.under_way and not incoming.waiting:
             del self._incoming[source]
-        return [] if source in self._forgotten else [(source, message) for message in found]
+        return [(source, message) for message in found]
 
     def _begin_announced(self) -> None:
         """Large messages get their memory in the order of their announcements, as far as there is room for them.
@@ -262,6 +268,9 @@ class MpiTransport:
 
     def forget(self, rank: int) -> None:
         self._forgotten.add(rank)
+
+    def remember(self, rank: int) -> None:
+        self._forgotten.discard(rank)
 
     def _abandon_dead(self) -> None:
         """Here and not where a failure is noticed, since that may be in another thread."""

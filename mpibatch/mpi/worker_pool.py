@@ -2,9 +2,12 @@
 
     transport.receive, own worker.poll --poll--> (rank, message)          send --> transport.send, own worker.handle
     results of planning <--while_planning-- transport.receive             what else comes meanwhile waits for poll
-    MPI's failures, silence            --take_lost--> (rank, how)         heartbeats --> all that have not exited
+    MPI's failures, silence --take_failed, suspected--> ranks             heartbeats --> all that have not exited
 
-A rank that was declared lost is heard no more: what it did was given to others.
+What a rank says that was declared lost does not count any more: what it did was given to others. One that was only
+silent, and speaks again, is taken back once it has begun anew:
+
+    any message of its --Rejoin(number)--> it forgets its tasks --Rejoined(number)--> poll
 """
 
 import logging
@@ -19,7 +22,7 @@ from mpibatch.mpi.heartbeat_thread import HeartbeatThread
 from mpibatch.mpi.messages import Registered
 from mpibatch.mpi.parallel_map import PlanningTransport
 from mpibatch.mpi.transport import Transport
-from mpibatch.worker.messages import Heartbeat, Order, Shutdown
+from mpibatch.worker.messages import Heartbeat, NewSchema, Order, Rejoin, Rejoined, Shutdown
 from mpibatch.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -53,6 +56,10 @@ class WorkerPool:
         self._retired: set[int] = set()
         self._exited: set[int] = set()
         self._lost: set[int] = set()
+        self._rejoining: dict[int, int] = {}  # ranks that were told to begin anew, the number of the order
+        self._orders_to_rejoin = 0
+        self._has_lost_any = False
+        self._is_ending = False
         limit = timers.deadman_timeout(0, rank_timeout)
         self._heartbeat = HeartbeatThread(lambda: deadman.arm(limit, "deadman"), self._send_heartbeats, rank_timeout)
 
@@ -112,11 +119,19 @@ class WorkerPool:
         self._exited.add(rank)
 
     def on_lost(self, rank: int) -> None:
+        self._has_lost_any = True
         self._lost.add(rank)
         self._exited.add(rank)
         self._ready.discard(rank)
         self._detector.remove(rank)
         self._transport.forget(rank)
+
+    def _take_back(self, rank: int) -> None:
+        del self._rejoining[rank]
+        self._lost.discard(rank)
+        self._exited.discard(rank)
+        self._detector.add(rank)
+        self._transport.remember(rank)
 
     # -- messages
 
@@ -140,7 +155,18 @@ class WorkerPool:
             messages += [(0, report) for report in self._worker.poll()]
         for rank, _ in messages:
             self._detector.heartbeat(rank)
-        return [(rank, message) for rank, message in messages if rank not in self._lost]
+        return [(rank, message) for rank, message in messages if rank not in self._lost or self._counts(rank, message)]
+
+    def _counts(self, rank: int, message: Any) -> bool:
+        """What a rank that was lost says: nothing until it has begun anew, but for schemas, which it says but once."""
+        if isinstance(message, Rejoined) and message.number == self._rejoining.get(rank):
+            self._take_back(rank)
+            return True
+        if rank not in self._rejoining and not self._is_ending:
+            self._orders_to_rejoin += 1
+            self._rejoining[rank] = self._orders_to_rejoin
+            self._transport.send(rank, Rejoin(self._orders_to_rejoin))
+        return isinstance(message, NewSchema)
 
     def take_failed(self) -> list[int]:
         """Ranks that MPI has seen dying since the last call and that had not exited."""
@@ -183,7 +209,8 @@ class WorkerPool:
 
     def shut_down(self, kill: bool) -> None:
         """Tells all workers to end: at once, or after the script's shutdown()."""
-        self.send_to_all(Shutdown(kill, skip_finalize=bool(self._lost)))
+        self._is_ending = True
+        self.send_to_all(Shutdown(kill, skip_finalize=self._has_lost_any))
 
     def leave_behind(self) -> None:
         """Nobody is waited for any more, and what rank 0 still has to do takes as long as it takes."""

@@ -7,7 +7,8 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from mpibatch.config.schema import OutputAction, RowFormat
+from mpibatch.config.choices import OutputAction
+from mpibatch.config.schema import RowFormat
 from mpibatch.output.base import AppendFormat, Encoded, Encoder, FinalizeFormat
 from mpibatch.output.return_values import count_rows
 

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mpibatch.cluster.environment import NO_DEVICE
-from mpibatch.config.schema import Device, RunConfig
+from mpibatch.config.choices import Device
+from mpibatch.config.schema import RunConfig
 from mpibatch.errors import UsageError
 from mpibatch.placement.core_assignment import assign_cores, too_few_cpus_message
 from mpibatch.placement.gpu_assignment import NodeResources, assign_gpus, uneven_message

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mpibatch.config.schema import Device
+from mpibatch.config.choices import Device
 from mpibatch.errors import UsageError
 from mpibatch.placement.gpu_locations import GpuLocation
 from mpibatch.placement.gpus import Devices

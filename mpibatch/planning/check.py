@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from mpibatch.config.schema import Input, InputType, Job
+from mpibatch.config.choices import InputType
+from mpibatch.config.schema import Input, Job
 from mpibatch.datasets import open_datasets
 from mpibatch.datasets.base import Dataset
 from mpibatch.errors import InputError, JobFileError

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Sequence
 
-from mpibatch.config.schema import Job, OutputAction
+from mpibatch.config.choices import OutputAction
+from mpibatch.config.schema import Job
 from mpibatch.placement.assign import Placement
 from mpibatch.placement.layout import RankLayout
 from mpibatch.planning.check import CheckedInput, CheckedJob

@@ -5,7 +5,7 @@ CheckedInput --Dataset.load--> mini-batch --> lines of text
 
 from typing import Any
 
-from mpibatch.config.schema import InputType
+from mpibatch.config.choices import InputType
 from mpibatch.datasets.base import LoadError
 from mpibatch.planning.check import CheckedInput
 from mpibatch.reporting.text import printable

@@ -48,6 +48,16 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejoin:
+    """Rank 0 had held this rank to be lost, and has given away what it was granted: it is to begin anew.
+
+    Answered with Rejoined; nothing that was reported before that counts, but for schemas. number: of this order
+    """
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown:
     """The run is over. `kill`: kill the executor; otherwise the script's shutdown() is called first.
 
@@ -132,6 +142,14 @@ class WorkerRetired:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejoined:
+    """The answer to Rejoin of this number: the worker holds nothing. has_begun: whether it ever was ready."""
+
+    number: int
+    has_begun: bool
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerExited:
     """The answer to Shutdown: the executor has ended. The last report of a worker."""
 
@@ -141,7 +159,7 @@ class Heartbeat:
     """Still here: from every rank to rank 0, and from rank 0 to every rank."""
 
 
-Order = ExecuteTasks | RecallTasks | CancelTasks | Drain | Shutdown | Heartbeat
+Order = ExecuteTasks | RecallTasks | CancelTasks | Drain | Rejoin | Shutdown | Heartbeat
 Report = (
     WorkerReady
     | ExecutorRestarted
@@ -151,6 +169,7 @@ Report = (
     | StartFailed
     | ExecutorReplaced
     | WorkerRetired
+    | Rejoined
     | WorkerExited
     | Heartbeat
 )

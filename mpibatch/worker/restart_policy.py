@@ -12,7 +12,7 @@ each. Pure: the clock is handed in.
 
 from collections.abc import Callable
 
-from mpibatch.config.schema import ExecutorRestart
+from mpibatch.config.choices import ExecutorRestart
 
 DISTINCT_FAILURES = 12
 FAILURES_GROWTH = 4

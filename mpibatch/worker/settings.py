@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Self
 
-from mpibatch.config.schema import ExecutorRestart, RunConfig
+from mpibatch.config.choices import ExecutorRestart
+from mpibatch.config.schema import RunConfig
 from mpibatch.worker.memory import MemoryLimits
 from mpibatch.worker.watchdog import PhaseTimeouts
 

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from mpibatch.cluster.environment import without_launcher_variables
-from mpibatch.config.schema import InputType, Job
+from mpibatch.config.choices import InputType
+from mpibatch.config.schema import Job
 from mpibatch.config.units import parse_memory
 from mpibatch.executor import staging
 from mpibatch.executor.spec import ExecutorSpec

@@ -31,12 +31,12 @@ from mpibatch.worker.messages import (
     ExecuteTasks,
     ExecutorReplaced,
     ExecutorRestarted,
-    NewSchema,
     Order,
     RecallTasks,
+    Rejoin,
+    Rejoined,
     Report,
     Shutdown,
-    TasksReturned,
     WorkerExited,
     WorkerReady,
     WorkerRetired,
@@ -63,7 +63,6 @@ class Worker:
         self._encoder = encoder
         self._tasks = TaskQueue()
         self._isolation: IsolationRun | None = None
-        self._schemas: dict[int, bytes] = {0: b""}
         self._reports = ReportBuffer()
         self._ready = False
         self._ready_reported = False
@@ -100,19 +99,22 @@ class Worker:
                     [Task(mini_batch, tries, isolate_items=isolate_items) for mini_batch in mini_batches]
                 )
                 if self._finished:
-                    self._return_tasks(self._tasks.take_backlog(), recalled=False)
+                    self._reports.add_returned(self._tasks.take_backlog(), recalled=False)
             case RecallTasks(count):
                 self._recall_queued()
-                self._return_tasks(self._tasks.take_last(count), recalled=True)
+                self._reports.add_returned(self._tasks.take_last(count), recalled=True)
             case CancelTasks(indices):
                 self._recall_queued()
                 self._tasks.cancel(indices)
             case Drain(grace):
                 self._recall_queued()
-                self._return_tasks(self._tasks.take_backlog(), recalled=False)
+                self._reports.add_returned(self._tasks.take_backlog(), recalled=False)
                 self._drain_until = time.monotonic() + grace
                 if self._executor is None:
                     self._finish()
+            case Rejoin(number) if not self._finished:  # else it stays lost
+                self._begin_anew()
+                self._reports.append(Rejoined(number, self._ready_reported))
             case Shutdown(kill, _):
                 self._begin_shutdown(kill)
         self._fill()
@@ -211,9 +213,8 @@ class Worker:
             executor.try_send([task])
             return
         record, rows, failure = self._isolation.result(self._encoder)
-        schema = attempts.schema_id(rows.schema)
-        if rows.data and schema not in self._schemas:
-            self._add_schema(schema, rows.schema)
+        if rows.data:
+            self._reports.add_schema(attempts.schema_id(rows.schema), rows.schema)
         self._tasks.done(self._isolation.mini_batch.index)
         self._isolation = None
         self._report(record, rows.data + failure)
@@ -225,9 +226,14 @@ class Worker:
             self._sent -= len(recalled)
             self._tasks.requeue(recalled)
 
-    def _return_tasks(self, tasks: list[Task], recalled: bool) -> None:
-        if tasks or recalled:
-            self._reports.append(TasksReturned([task.mini_batch.index for task in tasks], recalled))
+    def _begin_anew(self) -> None:
+        """Forgets all tasks: others have them. The executor that is at one is ended, and the next one starts."""
+        self._recall_queued()
+        self._isolation = None
+        if self._tasks.outstanding and self._executor is not None:
+            self._replacing, self._ready = True, False
+            self._executor.kill("rank 0 has given to others what it is at")
+        self._tasks.take_all()
 
     def _take(self, arrived: ReceivedFrames, executor: ExecutorProcess) -> None:
         data, tasks = arrived.data, self._tasks
@@ -259,7 +265,7 @@ class Worker:
 
     def _on_frame(self, kind: FrameType, body: bytes, executor: ExecutorProcess) -> None:
         if kind is FrameType.SCHEMA:
-            self._add_schema(int.from_bytes(body[:4], "little"), body[4:])
+            self._reports.add_schema(int.from_bytes(body[:4], "little"), body[4:])
         elif kind is FrameType.READY:
             self._ready = True
             seconds = time.monotonic() - executor.started
@@ -278,7 +284,7 @@ class Worker:
         assert self._isolation is not None
         attempt = attempts.unpack(body)
         end = ATTEMPT.size + attempt.row_bytes
-        rows = Encoded(attempt.succeeded, body[ATTEMPT.size : end], self._schemas[attempt.schema])
+        rows = Encoded(attempt.succeeded, body[ATTEMPT.size : end], self._reports.schemas[attempt.schema])
         seconds = attempt.load + attempt.run + attempt.encode
         self._restart_policy.on_attempt(attempt.index, attempt.cause == AttemptOutcome.SUCCEEDED)
         self._isolation.on_part_done(AttemptOutcome(attempt.cause), attempt.succeeded, seconds, rows, body[end:])
@@ -287,10 +293,6 @@ class Worker:
     def _report(self, record: RowData, data: RowData) -> None:
         """An attempt that counts, with the memory that its executor has used."""
         self._reports.add_attempt(attempts.with_memory(record, self._guards.memory.packed_peak), data)
-
-    def _add_schema(self, id: int, schema: bytes) -> None:
-        self._schemas[id] = schema
-        self._reports.append(NewSchema(id, schema))
 
     # -- life and death
 
@@ -317,7 +319,8 @@ class Worker:
         if self._isolation is None:
             self._tasks.requeue(unstarted)
         at_fault = None if status is None else self._task_at_fault(status)
-        if at_fault is not None and not self._killed_on_purpose():
+        over = self._shutting_down or self._drain_until is not None
+        if at_fault is not None and not (over and guards.expired is None):
             assert status is not None
             self._record_crash(at_fault, executor, status.items, time.monotonic() - status.since, status.phase)
         elif self._isolation is None:
@@ -326,7 +329,6 @@ class Worker:
             self._isolation.requeue()
         self._executor = None
         executor.close()
-        over = self._shutting_down or self._drain_until is not None
         if over or (at_fault is None and not expected and self._count_failed_start(executor)):
             self._finish()
         else:
@@ -348,9 +350,6 @@ class Worker:
                 self._reports.append(report)
             if self._starts.due is None:
                 self._finish()
-
-    def _killed_on_purpose(self) -> bool:
-        return self._guards.expired is None and (self._shutting_down or self._drain_until is not None)
 
     def _record_crash(self, task: Task, executor: ExecutorProcess, items: int, seconds: float, phase: Phase) -> None:
         """The mini-batch in the status block of a dead executor has had an attempt."""
@@ -394,7 +393,7 @@ class Worker:
 
     def _finish(self) -> None:
         """No executor, and none to come."""
-        self._return_tasks(self._tasks.take_all(), recalled=False)
+        self._reports.add_returned(self._tasks.take_all(), recalled=False)
         if self._shutting_down:
             self._reports.append(WorkerExited())
         self._finished, self._starts.due = True, None

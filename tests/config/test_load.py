@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mpibatch.config.choices import Device, InputType, QuotedNewlines, Stage
 from mpibatch.config.load import load_job
-from mpibatch.config.schema import Device, Input, InputType, Job, QuotedNewlines, RunConfig, SideInput, Stage
+from mpibatch.config.schema import Input, Job, RunConfig, SideInput
 from mpibatch.config.values import Size, Unit
 
 Load = Callable[..., Job]

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from mpibatch.config.choices import InputType
 from mpibatch.config.load import input_from_data, job_from_data
 from mpibatch.config.mltable import read_mltable
 from mpibatch.config.pipeline import begin_step, pipeline_from_data
-from mpibatch.config.schema import Input, InputType, Job
+from mpibatch.config.schema import Input, Job
 from mpibatch.errors import JobFileError, UsageError
 
 TABLE = """

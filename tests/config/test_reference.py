@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
+from mpibatch.config.choices import InputType
 from mpibatch.config.reference import render
-from mpibatch.config.schema import InputType, RunConfig
+from mpibatch.config.schema import RunConfig
 from mpibatch.config.settings import settings_of, wording
 from mpibatch.config.values import OutputFile
 

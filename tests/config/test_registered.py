@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from mpibatch.config.choices import InputType
 from mpibatch.config.load import job_from_data
-from mpibatch.config.schema import Input, InputType, Job, SideInput
+from mpibatch.config.schema import Input, Job, SideInput
 from mpibatch.config.serialize import from_json, to_json
 from mpibatch.errors import JobFileError, WorkspaceError
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpibatch.config.schema import InputType
+from mpibatch.config.choices import InputType
 from mpibatch.config.units import parse_size
 from mpibatch.config.values import LARGEST, Size, Unit
 

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from mpibatch.config.schema import Input, InputType, QuotedNewlines
+from mpibatch.config.choices import InputType, QuotedNewlines
+from mpibatch.config.schema import Input
 from mpibatch.config.values import Size, Unit
 from mpibatch.datasets import open_dataset, row_boundaries, text_slices, text_table
 from mpibatch.datasets.base import CutInsideQuotes, LoadError

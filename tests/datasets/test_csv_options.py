@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpibatch.config.schema import EncodingErrors, Input, InputType, LineEnds, QuotedNewlines
+from mpibatch.config.choices import EncodingErrors, InputType, LineEnds, QuotedNewlines
+from mpibatch.config.schema import Input
 from mpibatch.config.values import Unit
 from mpibatch.datasets import open_dataset, text_slices
 from mpibatch.datasets.base import LoadError

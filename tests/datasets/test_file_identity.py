@@ -9,7 +9,8 @@ import h5py
 import pandas as pd
 import pytest
 
-from mpibatch.config.schema import Input, InputType
+from mpibatch.config.choices import InputType
+from mpibatch.config.schema import Input
 from mpibatch.datasets import open_dataset
 from mpibatch.datasets.base import Dataset, LoadError
 

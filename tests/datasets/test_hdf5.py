@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpibatch.config.schema import ByteStrings, Input, InputType
+from mpibatch.config.choices import ByteStrings, InputType
+from mpibatch.config.schema import Input
 from mpibatch.config.values import Size, Unit
 from mpibatch.datasets import open_dataset
 from mpibatch.datasets.base import LoadError

@@ -18,7 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpibatch.config.schema import Input, InputType, QuotedNewlines
+from mpibatch.config.choices import InputType, QuotedNewlines
+from mpibatch.config.schema import Input
 from mpibatch.config.values import Unit
 from mpibatch.datasets import open_dataset, text_slices, text_table
 from mpibatch.datasets.base import LoadError

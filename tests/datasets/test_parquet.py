@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from mpibatch.config.schema import Input, InputType
+from mpibatch.config.choices import InputType
+from mpibatch.config.schema import Input
 from mpibatch.config.values import Size, Unit
 from mpibatch.datasets import grouped_file, grouped_table, open_dataset
 from mpibatch.datasets.base import LoadError

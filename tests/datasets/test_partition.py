@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpibatch.config.schema import Input, InputType
+from mpibatch.config.choices import InputType
+from mpibatch.config.schema import Input
 from mpibatch.datasets import open_dataset, text_slices
 from mpibatch.datasets.base import LoadError
 from mpibatch.errors import InputError

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from mpibatch.config.schema import Input, InputType
+from mpibatch.config.choices import InputType
+from mpibatch.config.schema import Input
 from mpibatch.errors import InputError
 from tests.datasets.conftest import Batches, run
 

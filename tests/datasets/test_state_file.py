@@ -8,7 +8,8 @@ from typing import BinaryIO
 
 import pytest
 
-from mpibatch.config.schema import Input, InputType
+from mpibatch.config.choices import InputType
+from mpibatch.config.schema import Input
 from mpibatch.datasets import state_file
 from mpibatch.datasets.files import FileDataset
 from mpibatch.datasets.state_file import load_states, write_states

@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from mpibatch.config.schema import Input, InputType
+from mpibatch.config.choices import InputType
+from mpibatch.config.schema import Input
 from mpibatch.config.values import Size, Unit
 from mpibatch.datasets import open_dataset
 from mpibatch.datasets.base import LoadError

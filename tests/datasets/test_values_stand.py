@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mpibatch.config.schema import Input, InputType
+from mpibatch.config.choices import InputType
+from mpibatch.config.schema import Input
 from mpibatch.datasets.base import LoadError
 
 BIG = 2**53 + 1

@@ -77,3 +77,29 @@ def test_a_rank_0_that_makes_the_output_for_long_is_waited_for(job: Job) -> None
     done = job.finish([*command[:module], "long.py", *command[module + 2 :]], job.folder / "run")
     assert done.status == 0, done.said()
     assert (job.folder / "left1").exists()
+
+
+@pytest.mark.parametrize("mini_batch_seconds", [0.3, pytest.param(1000, marks=pytest.mark.ci)])
+def test_one_that_goes_on_after_it_was_given_up_gets_work_again(either_mpi: Job, mini_batch_seconds: float) -> None:
+    """What it was at others have meanwhile, and its executor is ended where it still is at that."""
+    job = either_mpi
+    slow = "os.environ['MPIBATCH_RANK'] == '1' and not os.path.exists('again')"
+    first = f"time.sleep({mini_batch_seconds} if {slow} else 0.3)"
+    job.write(SLOW.replace("time.sleep(0.1)", first), FILES, rank_timeout=4, run_invocation_timeout=2000)
+    begun = job.folder / "begun1"
+    before = []
+
+    def meanwhile(process: "subprocess.Popen[str]", run_dir: Path) -> None:
+        wait_for(lambda: len(list(job.folder.glob("begun*"))) == 2)
+        [rank] = processes(job.mark, run_dir, process.pid)["rank"]
+        os.kill(rank, signal.SIGSTOP)
+        wait_for(lambda: "has been silent for 4 s" in (run_dir / "logs" / "job_progress_overview.txt").read_text())
+        (job.folder / "again").touch()
+        os.kill(rank, signal.SIGCONT)
+        before.extend(begun.read_text().split())
+
+    done = job.run(ranks=2, meanwhile=meanwhile)
+    assert done.status == 0, done.said()
+    assert done.rows == EXPECTED
+    assert "is heard again, and gets work again" in done.stdout
+    assert len(begun.read_text().split()) > len(before) + 3

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mpibatch.config.schema import Job, RunConfig, SideInput, Stage
+from mpibatch.config.choices import Stage
+from mpibatch.config.schema import Job, RunConfig, SideInput
 from mpibatch.errors import MpibatchError
 from mpibatch.executor import staging
 

@@ -30,7 +30,8 @@ import pyarrow.parquet as pq
 from pyarrow import orc
 
 from mpibatch.arrow import plain_type
-from mpibatch.config.schema import Input, InputType, RowFormat
+from mpibatch.config.choices import InputType
+from mpibatch.config.schema import Input, RowFormat
 from mpibatch.config.values import Size, Unit
 from mpibatch.datasets import open_dataset
 from mpibatch.datasets.base import LoadError

@@ -49,6 +49,9 @@ class Network:
         self.delayed = [one for one in self.delayed if one not in loose]
         return arrived
 
+    def remember(self, rank: int) -> None:
+        pass
+
     def forget(self, rank: int) -> None:
         pass
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpibatch.config.schema import Input, InputType, RowFormat
+from mpibatch.config.choices import InputType
+from mpibatch.config.schema import Input, RowFormat
 from mpibatch.datasets import open_dataset
 from mpibatch.output import open_encoder, open_format
 from mpibatch.output.base import InvalidReturn

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpibatch.config.schema import OutputAction, RowFormat
+from mpibatch.config.choices import OutputAction
+from mpibatch.config.schema import RowFormat
 from mpibatch.output import open_encoder, open_format
 from mpibatch.output.base import Encoded, InvalidReturn
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpibatch.cluster.environment import CUDA, LEVEL_ZERO, ROCR
-from mpibatch.config.schema import Device
+from mpibatch.config.choices import Device
 from mpibatch.errors import UsageError
 from mpibatch.placement.assign import (
     Placement,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mpibatch.config.schema import Device, RunConfig
+from mpibatch.config.choices import Device
+from mpibatch.config.schema import RunConfig
 from mpibatch.errors import UsageError
 from mpibatch.placement.assign import allowed_cores
 from mpibatch.placement.layout import layout_warnings, place_node, requested_layout

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mpibatch.config.schema import Input, InputType
+from mpibatch.config.choices import InputType
+from mpibatch.config.schema import Input
 from mpibatch.config.values import Size, Unit
 from mpibatch.datasets import open_dataset
 from mpibatch.errors import UsageError

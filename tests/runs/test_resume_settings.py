@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mpibatch.config.choices import Device
 from mpibatch.config.load import load_job
-from mpibatch.config.schema import Device, Job
+from mpibatch.config.schema import Job
 from mpibatch.errors import RunDirectoryError, UsageError
 from mpibatch.runs.clean import clean
 from mpibatch.runs.directory import RunDirectory, create_at

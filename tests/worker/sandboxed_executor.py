@@ -14,7 +14,8 @@ import numpy as np
 import mpibatch
 from mpibatch.attempt_table import ATTEMPT_DTYPE
 from mpibatch.attempts import AttemptOutcome, Failure, decode_failures
-from mpibatch.config.schema import Input, InputType, Job, RunConfig
+from mpibatch.config.choices import InputType
+from mpibatch.config.schema import Input, Job, RunConfig
 from mpibatch.config.values import Size, Unit
 from mpibatch.datasets import open_datasets
 from mpibatch.datasets.state_file import write_states

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mpibatch.config.schema import ExecutorRestart
+from mpibatch.config.choices import ExecutorRestart
 from mpibatch.worker.restart_policy import RestartPolicy
 
 

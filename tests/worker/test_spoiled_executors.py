@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mpibatch.attempts import AttemptOutcome, Flag
-from mpibatch.config.schema import ExecutorRestart
+from mpibatch.config.choices import ExecutorRestart
 from mpibatch.worker.messages import ExecutorReplaced
 from tests.worker.sandboxed_executor import SandboxedExecutor
 
