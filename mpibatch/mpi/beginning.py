@@ -13,11 +13,12 @@ from mpibatch.datasets.base import Dataset
 from mpibatch.datasets.state_file import load_states, write_states
 from mpibatch.mpi.parallel_map import ParallelMap, PlanningTransport
 from mpibatch.planning.plan import Plan
+from mpibatch.runs.checkpoint import Checkpoint
 from mpibatch.runs.directory import RunDirectory
 from mpibatch.runs.fingerprints import Fingerprints
 from mpibatch.runs.input_changes import ensure_inputs_unchanged
 from mpibatch.runs.program_changes import ProgramChanges, compare_program, failed_by_the_script, was_aborted
-from mpibatch.runs.recovery import Checkpoint, RecoveredRun, recover
+from mpibatch.runs.recovery import RecoveredRun, recover
 from mpibatch.runs.resume import ResumeOptions, RunContext
 
 

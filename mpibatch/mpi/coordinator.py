@@ -104,7 +104,7 @@ class Coordinator:
                 if more or self._closing or now - assembled > ASSEMBLY_SECONDS:
                     assembled, more = now, self._assemble()
                     busy |= more
-                    if self._closing and not more and self._end is None:
+                    if self._closing and not (more or self._writer.is_behind) and self._end is None:
                         self._end = RunEnd()
                 if now - last > HOUSEKEEPING_SECONDS:
                     last = now

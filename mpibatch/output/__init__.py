@@ -55,7 +55,7 @@ def open_encoder(file_name: str, fmt: RowFormat, action: OutputAction = OutputAc
 
 
 def open_format(file_name: str, fmt: RowFormat) -> AppendFormat | FinalizeFormat:
-    """Rank 0's half: a FinalizeFormat for .parquet and .arrow, else an AppendFormat."""
+    """Rank 0's half: a GroupFormat for .parquet, a FinalizeFormat for .arrow, else an AppendFormat."""
     name, suffix = os.path.splitext(file_name)
     if suffix in COMPRESSED:
         from mpibatch.output.compressed import CODECS, CompressedFormat

@@ -1,4 +1,4 @@
-"""Parquet and Arrow: rows travel as Arrow record batches; rank 0 makes the file at the end, from the results log.
+"""Parquet and Arrow: rows travel as Arrow record batches; rank 0 collects them from the results log into groups.
 
 | returned              | columns are |
 | --------------------- | ----------- |
@@ -28,6 +28,7 @@ A field's metadata says what the types of one mini-batch do not:
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -153,20 +154,72 @@ class ColumnarFormat(ABC):
         return explain_mismatch(declared, schema)
 
     def finalize(self, path: Path, schema: bytes, parts: Iterable[tuple[bytes, bytes]]) -> None:
-        """Row groups of ROW_GROUP rows, fewer where they would be more than HELD bytes. Raises OSError.
+        """Row groups as `CollectedRows` makes them. Raises OSError.
 
         The file has another name until it is whole.
         """
-        merged = _schema(schema) if schema else pa.schema(list(self._declared.items()))
-        kinds = pa.schema([final(field, self.has_categories) for field in merged])
-        try:
-            with replacing(path) as file, self.table_writer(file, kinds) as writer:
-                for table in _groups(merged, parts):
-                    writer.write_table(as_final(table, kinds), ROW_GROUP)
-        except (pa.ArrowException, ValueError) as error:
-            raise MpibatchError(
-                f"{path} cannot be made of {_described(schema)}: {error}; declare types with append_row_format.schema"
-            ) from error
+        kinds = self.kinds(schema)
+        with explained(path, schema), replacing(path) as file, self.table_writer(file, kinds) as writer:
+            rows = CollectedRows()
+            for of_batch, data in parts:
+                rows.add(of_batch, data)
+                if rows.is_full:
+                    writer.write_table(self.final_rows(schema, rows, last=False), ROW_GROUP)
+            if rows.rows:
+                writer.write_table(self.final_rows(schema, rows, last=True), ROW_GROUP)
+
+    def kinds(self, schema: bytes) -> Any:
+        """The columns of the file, as an Arrow schema."""
+        return pa.schema([final(field, self.has_categories) for field in self._merged(schema)])
+
+    def final_rows(self, schema: bytes, rows: "CollectedRows", last: bool) -> Any:
+        """A table of whole groups as the file has them, taken from `rows`; of the last all."""
+        return as_final(rows.take(self._merged(schema), last), self.kinds(schema))
+
+    def _merged(self, schema: bytes) -> Any:
+        return _schema(schema) if schema else pa.schema(list(self._declared.items()))
+
+
+class CollectedRows:
+    """Rows in plan order, in the types of their mini-batches: groups of ROW_GROUP rows, or of as many as have
+    MAX_BUFFERED_BYTES, where rows are long. Where a group ends follows from the rows before it alone."""
+
+    def __init__(self) -> None:
+        self._batches: list[tuple[Any, int]] = []  # and how many rows of each are left out
+        self._bytes = 0
+        self.rows = 0
+
+    def add(self, schema: bytes, data: bytes, skip: int = 0) -> int:
+        batch = pa.ipc.read_record_batch(pa.py_buffer(data), _schema(schema))
+        self._batches.append((batch, skip))
+        self._bytes += 0 if skip else len(data)
+        self.rows += len(batch) - skip
+        return len(batch)
+
+    @property
+    def is_full(self) -> bool:
+        return self.rows >= ROW_GROUP or self._bytes >= MAX_BUFFERED_BYTES
+
+    def take(self, merged: Any, last: bool) -> Any:
+        """A table of what fills groups; of long rows, and of the last, all. What is left is of one mini-batch."""
+        whole = self.rows if last else self.rows // ROW_GROUP * ROW_GROUP or self.rows
+        table = pa.concat_tables([_settled(batch, merged).slice(skip) for batch, skip in self._batches])
+        batch, _ = self._batches[-1]
+        left = self.rows - whole
+        self._batches = [(batch, len(batch) - left)] if left else []
+        self.rows, self._bytes = left, 0
+        return table.slice(0, whole)
+
+
+@contextmanager
+def explained(path: Path, schema: bytes) -> Iterator[None]:
+    """MpibatchError for what Arrow says of columns that `path` cannot have."""
+    try:
+        yield
+    except (pa.ArrowException, ValueError) as error:
+        raise MpibatchError(
+            f"{path} cannot be made of {_described(schema)}: {error}; declare types with append_row_format.schema"
+        ) from error
 
 
 def merge_schema(declared: bytes | None, schema: bytes) -> bytes | None:
@@ -269,25 +322,10 @@ def _encoded(table: Any) -> Encoded:
 
 
 def _table(schema: bytes, data: bytes, merged: Any) -> Any:
+    return _settled(pa.ipc.read_record_batch(pa.py_buffer(data), _schema(schema)), merged)
+
+
+def _settled(batch: Any, merged: Any) -> Any:
     """One mini-batch's rows in the settled types."""
-    batch = pa.ipc.read_record_batch(pa.py_buffer(data), _schema(schema))
     arrays = [conform(batch.column(batch.schema.get_field_index(field.name)), field.type) for field in merged]
     return pa.Table.from_arrays(arrays, schema=merged)
-
-
-def _groups(merged: Any, parts: Iterable[tuple[bytes, bytes]]) -> Iterator[Any]:
-    """Tables of the rows of a row group each."""
-    buffered: list[Any] = []
-    rows = size = 0
-    for schema, data in parts:
-        table = _table(schema, data, merged)
-        buffered.append(table)
-        rows += table.num_rows
-        size += len(data)
-        if rows >= ROW_GROUP or size >= MAX_BUFFERED_BYTES:
-            whole = pa.concat_tables(buffered)
-            full = rows // ROW_GROUP * ROW_GROUP or rows
-            yield whole.slice(0, full)
-            buffered, rows, size = [whole.slice(full)], rows - full, 0
-    if rows:
-        yield pa.concat_tables(buffered)

@@ -3,6 +3,7 @@
     results log --RESULTS--> OutcomeTable (where each mini-batch's bytes are)
                                  |
                      frontier ---+---> output file, failed_items.jsonl      up to the first that is not final
+                                 +---> row groups (grouped_output.py)       the same, as far as there are rows for one
 
 Whatever arrives out of order waits in the log and never in memory. Consecutive mini-batches that also lie side by side
 in the log are copied as one piece. The file's schema comes from the first rows in plan order; a later mini-batch that
@@ -11,7 +12,7 @@ does not fit it is rejected: its items have failed.
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,13 @@ from mpibatch.attempts import AttemptOutcome, Failure
 from mpibatch.datasets.base import Dataset
 from mpibatch.errors import RunDirectoryError, StoppedEarly
 from mpibatch.files import sync_folder, write_error
-from mpibatch.output.base import AppendFormat, FinalizeFormat
+from mpibatch.output.base import AppendFormat, FinalizeFormat, GroupFormat
 from mpibatch.runs import failed_items
+from mpibatch.runs.checkpoint import Checkpoint, GroupsWritten
 from mpibatch.runs.checksummed_file import BEGINNING, NO_BLOCKS, ChecksummedFile
+from mpibatch.runs.grouped_output import GroupedOutput
 from mpibatch.runs.log_reader import LogReader
-from mpibatch.runs.recovery import Checkpoint, RecoveredRun
+from mpibatch.runs.recovery import RecoveredRun
 
 MAX_BATCHES = 65536  # mini-batches looked at in one go
 COPY_BYTES = 4 << 20  # bytes copied in one go
@@ -45,6 +48,7 @@ class Assembly:
 
     format: rank 0's half of the output format, None for summary_only
     logs:   of all incarnations, this one's too
+    footers: the side file of an output of row groups
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Assembly:
         format: AppendFormat | FinalizeFormat | None,
         output: Path,
         failed: Path,
+        footers: Path,
     ) -> None:
         self._plan = recovered.plan
         self._outcomes = recovered.outcomes
@@ -71,21 +76,31 @@ class Assembly:
         self._cancelled = ""
         self._failed = ChecksummedFile(failed)
         self._output = ChecksummedFile(output) if isinstance(format, AppendFormat) else None
+        self._groups: GroupedOutput | None = None
+        if isinstance(format, GroupFormat):
+            self._groups = GroupedOutput(output, footers, format, self._parts, recovered.plan.total)
         self.frontier = 0
         self._restore(recovered)
         self.checkpoint = self._current_checkpoint()
 
     def _restore(self, recovered: RecoveredRun) -> None:
-        """Both files as they were at the checkpoint; from the start where they are not what was written."""
-        output, checkpoint = self._output, recovered.checkpoint
-        if not self._failed.restore(checkpoint.failed, recovered.failed_blocks) or (
-            output is not None and not output.restore(checkpoint.output, recovered.output_blocks)
-        ):
-            names = f"{self._path.name} or {self._failed.path.name}"
-            recovered.warnings.append(f"{names} was changed by others: both are made anew")
-            checkpoint = Checkpoint()
-            for file in filter(None, (self._failed, output)):
+        """The files as they were at the checkpoint; from the start where they are not what was written."""
+        checkpoint, groups = recovered.checkpoint, self._groups
+        is_later = groups is not None and groups.began_anew_after(checkpoint)
+        restored = [
+            file.restore(position, blocks)
+            for file, position, blocks in zip(self._by_place, checkpoint.files, recovered.blocks, strict=True)
+            if file is not None
+        ]
+        if not all(restored):
+            if not is_later:
+                names = f"{self._path.name} or {self._failed.path.name}"
+                recovered.warnings.append(f"{names} was changed by others: both are made anew")
+            checkpoint = Checkpoint(groups=GroupsWritten(generation=checkpoint.groups.generation + 1))
+            for file in self._files:
                 file.restore(BEGINNING, NO_BLOCKS)
+        if groups is not None:
+            groups.restored(checkpoint)
         while self.frontier < checkpoint.frontier:
             # schemas are merged as before, without writing
             last = min(self.frontier + MAX_BATCHES, checkpoint.frontier)
@@ -97,12 +112,34 @@ class Assembly:
     def _current_checkpoint(self) -> Checkpoint:
         """What a checkpoint says; taken only between stretches, since a write that fails leaves half of one behind."""
         output = BEGINNING if self._output is None else self._output.position
-        return Checkpoint(self.frontier, output, self._failed.position)
+        return self._with_groups(Checkpoint(self.frontier, output, self._failed.position))
+
+    def _with_groups(self, checkpoint: Checkpoint) -> Checkpoint:
+        if self._groups is None:
+            return checkpoint
+        output, footers, groups = self._groups.written
+        return replace(checkpoint, output=output, footers=footers, groups=groups)
 
     @property
-    def blocks(self) -> "tuple[array[int], array[int]]":
-        """The checksums of whole blocks of the output and of failed_items.jsonl; only appended to."""
-        return NO_BLOCKS if self._output is None else self._output.blocks, self._failed.blocks
+    def _by_place(self) -> tuple[ChecksummedFile | None, ...]:
+        """In the order of `Checkpoint.files`; None for what there is not."""
+        if self._groups is not None:
+            return self._groups.output, self._failed, self._groups.footers
+        return self._output, self._failed, None
+
+    @property
+    def _files(self) -> list[ChecksummedFile]:
+        return [*filter(None, self._by_place)]
+
+    @property
+    def blocks(self) -> "list[array[int]]":
+        """The checksums of whole blocks of each file; only appended to, until an output of row groups begins anew."""
+        return [NO_BLOCKS if file is None else file.blocks for file in self._by_place]
+
+    @property
+    def is_behind(self) -> bool:
+        """When all is final: the output still lacks what `advance` can write."""
+        return self._groups is not None and self._groups.is_behind
 
     def add_schema(self, id: int, description: bytes) -> None:
         """Schema number `id` of the attempt records looks like this."""
@@ -110,6 +147,13 @@ class Assembly:
 
     def advance(self, budget: int = 16 << 20) -> bool:
         """Copies what is ready, about `budget` bytes of it; returns whether more is ready."""
+        more = self._advance(budget)
+        if self._groups is not None:
+            self._groups.advance(self.frontier, self._declared or b"")
+            self.checkpoint = self._with_groups(self.checkpoint)
+        return more
+
+    def _advance(self, budget: int) -> bool:
         while budget > 0:
             last = self._outcomes.ready_from(self.frontier, MAX_BATCHES)
             if last == self.frontier:
@@ -127,13 +171,28 @@ class Assembly:
 
     def finish(self) -> None:
         """Everything is final and copied: makes what is made at the end. Raises RunDirectoryError, StoppedEarly."""
-        if isinstance(self._format, FinalizeFormat):
+        schema = self._declared or b""
+        if self._groups is not None:
+            self._groups.write_rest(schema)
+            self.checkpoint = self._with_groups(self.checkpoint)
+            self._ensure_undamaged([self._groups.footers])
+            self._groups.write_end(schema)
+        elif isinstance(self._format, FinalizeFormat):
+            parts = ((of_batch, data) for _, of_batch, data in self._parts(0, self._plan.total))
             try:
-                self._format.finalize(self._path, self._declared or b"", self._parts())
+                self._format.finalize(self._path, schema, parts)
             except OSError as error:
                 raise write_error(self._path, error) from error
         self.sync()
         self._ensure_written()
+
+    def await_group(self) -> None:
+        """What another thread is writing is written, and the checkpoint tells of it. Raises RunDirectoryError."""
+        if self._groups is not None and self._groups.is_writing:
+            try:
+                self._groups.await_group()
+            finally:
+                self.checkpoint = self._with_groups(self.checkpoint)
 
     def cancel(self, reason: str) -> None:
         """`finish`, which may be under way in another thread, raises StoppedEarly soon."""
@@ -145,9 +204,12 @@ class Assembly:
 
     def _ensure_written(self) -> None:
         """What the names name is what was written, and survives a crash. Raises RunDirectoryError."""
-        files = [*filter(None, (self._failed, self._output))]
+        files = self._files
         for file in files:
             sync_folder(file.path.parent)
+        self._ensure_undamaged(files)
+
+    def _ensure_undamaged(self, files: list[ChecksummedFile]) -> None:
         if damage := "; ".join(filter(None, (file.damage(self._ensure_not_cancelled) for file in files))):
             self.checkpoint = Checkpoint()  # what others have touched is not gone on with
             raise RunDirectoryError(
@@ -166,10 +228,12 @@ class Assembly:
 
     def sync(self) -> None:
         """What was written survives a crash of the machine from here on."""
-        for file in filter(None, (self._failed, self._output)):
+        for file in self._files:
             file.sync()
 
     def close(self) -> None:
+        if self._groups is not None:
+            self._groups.close()
         for file in filter(None, (self._failed, self._output)):
             file.close()
 
@@ -249,13 +313,14 @@ class Assembly:
         data = self._logs.read(log, offset, length)
         self._output.write(self._format.reorder(self._declared, self._schemas[schema], data))
 
-    def _parts(self) -> Iterator[tuple[bytes, bytes]]:
+    def _parts(self, first: int, last: int) -> Iterator[tuple[int, bytes, bytes]]:
+        """Of mini-batches [first, last) those that have rows: number, schema, data. In any thread."""
         table = self._outcomes.table
-        for index in np.flatnonzero(table["row_bytes"]):
+        for index in (np.flatnonzero(table["row_bytes"][first:last]) + first).tolist():
             self._ensure_not_cancelled()
             entry = table[index]
             data = self._logs.read(int(entry["log"]), int(entry["offset"]), int(entry["row_bytes"]))
-            yield self._schemas[int(entry["schema"])], data
+            yield index, self._schemas[int(entry["schema"])], data
 
 
 def _contiguous(rows: NDArray[np.void], alone: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:

@@ -46,7 +46,7 @@ class ChecksummedFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = 0
-        self.blocks = array("I")  # checksums of the whole blocks; only ever appended to
+        self.blocks = array("I")  # checksums of the whole blocks; only appended to until the file begins anew
         self._tail_crc = 0
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
@@ -82,6 +82,22 @@ class ChecksummedFile:
         self.size, self._tail_crc = position.size, position.tail_crc
         self.blocks = blocks[: position.size // BLOCK_BYTES]
         return True
+
+    def clear(self) -> None:
+        """Begins anew. Other than after `restore`, another thread may be in `sync`."""
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+        except OSError as error:
+            raise self._explain(error) from error
+        self.size, self._tail_crc, self.blocks = 0, 0, array("I")
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Fewer than `length` bytes where the file ends, or was cut by others."""
+        try:
+            return os.pread(self._descriptor, length, offset)
+        except OSError as error:
+            raise self._explain(error) from error
 
     def write(self, data: bytes) -> None:
         try:

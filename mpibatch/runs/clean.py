@@ -30,7 +30,7 @@ def _dispensable(directory: RunDirectory) -> list[Path]:
     hidden = (path for path in directory.path.glob(".*") if path.is_file() and path not in kept)
     torn = [path for path in hidden if not path.name.startswith(".owner")]
     indexes = directory.path.glob("results.*.index")
-    return [*directory.results_logs().values(), *indexes, *torn, directory.events]
+    return [*directory.results_logs().values(), *indexes, *torn, directory.group_footers, directory.events]
 
 
 def _drop(path: Path) -> int:

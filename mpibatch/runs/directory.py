@@ -94,6 +94,11 @@ class RunDirectory:
     def progress_log(self) -> Path:
         return self.path / "logs" / "job_progress_overview.txt"
 
+    @property
+    def group_footers(self) -> Path:
+        """Of an output of row groups, until it is complete: what the end of the file says of each."""
+        return self.path / "group_footers.bin"
+
     def results(self, epoch: int) -> Path:
         return self.path / f"results.{epoch}.log"
 

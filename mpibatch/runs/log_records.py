@@ -27,7 +27,7 @@ from pathlib import Path
 from mpibatch.errors import RunDirectoryError
 from mpibatch.large import RowData
 
-MAGIC = b"mpibatch results log 2\n"
+MAGIC = b"mpibatch results log 3\n"
 OTHER_VERSION = re.compile(rb"mpibatch results log \d+\n")
 HEADER = struct.Struct("<4sBxxxIQI")  # mark, type, count, length, crc32
 MARK = b"mbr1"

@@ -20,7 +20,7 @@ from mpibatch.attempt_table import ATTEMPT_DTYPE
 from mpibatch.attempts import AttemptOutcome
 from mpibatch.errors import RunDirectoryError
 from mpibatch.planning.plan import Plan
-from mpibatch.runs.checksummed_file import BEGINNING, BLOCK_BYTES, FileState
+from mpibatch.runs.checkpoint import Checkpoint
 from mpibatch.runs.directory import RunDirectory
 from mpibatch.runs.in_flight import GRANT_DTYPE, InFlight
 from mpibatch.runs.log_index import read_index
@@ -30,36 +30,6 @@ from mpibatch.runs.outcomes import OutcomeTable
 from mpibatch.scheduling.suspects import Suspicion
 
 READ_WHOLE_UP_TO = 256 << 20  # bytes of a log, which is read in a second; of a larger one what its index lacks
-CHECKPOINT = struct.Struct("<QQIIQII")  # frontier; size, checksum of the tail and number of blocks of two files
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """How far assembly has come, and with it the output and failed_items.jsonl."""
-
-    frontier: int = 0
-    output: FileState = BEGINNING
-    failed: FileState = BEGINNING
-
-    def encode(self, output_blocks: "array[int]", failed_blocks: "array[int]") -> bytes:
-        """The body of a record. The checksums of blocks are those up to here that no record of this log has yet."""
-        numbers = (*_numbers(self.output, output_blocks), *_numbers(self.failed, failed_blocks))
-        return CHECKPOINT.pack(self.frontier, *numbers) + output_blocks.tobytes() + failed_blocks.tobytes()
-
-    @staticmethod
-    def decode(data: bytes) -> "tuple[Checkpoint, array[int], array[int]]":
-        """Raises ValueError, struct.error."""
-        frontier, *numbers = CHECKPOINT.unpack_from(data)
-        blocks = array("I", data[CHECKPOINT.size :])
-        outputs, faileds = numbers[2], numbers[5]
-        if len(blocks) != outputs + faileds:
-            raise ValueError("a checkpoint has other blocks than it says")
-        checkpoint = Checkpoint(frontier, FileState(*numbers[:2]), FileState(*numbers[3:5]))
-        return checkpoint, blocks[:outputs], blocks[outputs:]
-
-
-def _numbers(position: FileState, blocks: "array[int]") -> tuple[int, int, int]:
-    return position.size, position.tail_crc, len(blocks)
 
 
 @dataclass(slots=True)
@@ -67,7 +37,7 @@ class RecoveredRun:
     """epoch: of the incarnation that is about to begin, from 1
     logs:    those of earlier epochs, open for reading
     suspects: mini-batches that are not final and may have ended their rank or the whole job
-    output_blocks, failed_blocks: checksums of the whole blocks that both files have at the checkpoint
+    blocks:  checksums of the whole blocks that each of the checkpoint's files has
     warnings:  a sentence for each file that is not as it was left
     """
 
@@ -77,8 +47,7 @@ class RecoveredRun:
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     suspects: dict[int, Suspicion] = field(default_factory=dict)
     schemas: dict[int, bytes] = field(default_factory=dict)
-    output_blocks: "array[int]" = field(default_factory=lambda: array("I"))
-    failed_blocks: "array[int]" = field(default_factory=lambda: array("I"))
+    blocks: "list[array[int]]" = field(default_factory=lambda: [array("I") for _ in Checkpoint().files])
     logs: LogReader = field(default_factory=LogReader)
     attempts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(AttemptOutcome), dtype=np.int64))
     warnings: list[str] = field(default_factory=list)
@@ -165,9 +134,8 @@ def _apply_body(record: LogRecord, recovered: RecoveredRun, in_flight: InFlight,
         case RecordType.SCHEMA:
             recovered.schemas[record.count] = record.body
         case RecordType.CHECKPOINT:
-            recovered.checkpoint, output_blocks, failed_blocks = Checkpoint.decode(record.body)
-            recovered.output_blocks = _extended(recovered.output_blocks, recovered.checkpoint.output, output_blocks)
-            recovered.failed_blocks = _extended(recovered.failed_blocks, recovered.checkpoint.failed, failed_blocks)
+            recovered.checkpoint, more = Checkpoint.decode(record.body)
+            recovered.blocks = recovered.checkpoint.extended(recovered.blocks, more)
         case RecordType.REOPENED:
             recovered.outcomes.table["final"][np.frombuffer(record.body, dtype="<i8")] = False
             recovered.checkpoint = Checkpoint()
@@ -179,11 +147,6 @@ def _apply_body(record: LogRecord, recovered: RecoveredRun, in_flight: InFlight,
             in_flight.lost(record.count)
         case RecordType.ENDED:
             in_flight.ended()
-
-
-def _extended(blocks: "array[int]", position: FileState, more: "array[int]") -> "array[int]":
-    """The checksums up to `position`, of which `more` are the last."""
-    return blocks[: position.size // BLOCK_BYTES - len(more)] + more
 
 
 def _count_attempts(events: Path) -> NDArray[np.int64]:

@@ -28,13 +28,14 @@ from mpibatch.large import RowData
 from mpibatch.liveness.lease import Lease
 from mpibatch.output.base import AppendFormat, FinalizeFormat
 from mpibatch.runs.assembly import Assembly, RejectedRows
+from mpibatch.runs.checkpoint import Checkpoint
 from mpibatch.runs.checksummed_file import BLOCK_BYTES
 from mpibatch.runs.directory import RunDirectory
 from mpibatch.runs.error_log import ErrorLog
 from mpibatch.runs.failure_kinds import FailureKinds
 from mpibatch.runs.in_flight import GRANT_DTYPE
 from mpibatch.runs.log_records import RecordType
-from mpibatch.runs.recovery import Checkpoint, RecoveredRun
+from mpibatch.runs.recovery import RecoveredRun
 from mpibatch.runs.results_log import ResultsLog
 from mpibatch.scheduling.actions import Grant
 from mpibatch.types import UNKNOWN
@@ -59,9 +60,11 @@ class RunWriter:
         self._outcomes = recovered.outcomes
         self._logs = recovered.logs
         self._logs.add(recovered.epoch, os.dup(self._log.descriptor))
-        self.assembly = Assembly(recovered, datasets, self._logs, format, output, directory.failed_items)
+        self.assembly = Assembly(
+            recovered, datasets, self._logs, format, output, directory.failed_items, directory.group_footers
+        )
         self._last_checkpoint = self.assembly.checkpoint
-        self._blocks_logged = (0, 0)  # of the output and of failed_items.jsonl, in this log
+        self._blocks_logged = [0, 0, 0]  # of each of a checkpoint's files, in this log
         self._next_checkpoint: tuple[Checkpoint, Future[None]] | None = None
         self._events_path = directory.events
         self._events = _append_to(self._events_path)
@@ -186,24 +189,30 @@ class RunWriter:
                 return
             synced.result()
             self._next_checkpoint = None
-            self._log_checkpoint(checkpoint)
+            if checkpoint.groups.generation == self.assembly.checkpoint.groups.generation:  # else what it says is gone
+                self._log_checkpoint(checkpoint)
         if self.assembly.checkpoint != self._last_checkpoint:
             self._next_checkpoint = self.assembly.checkpoint, self._syncer.submit(self.assembly.sync)
 
     def _log_checkpoint(self, checkpoint: Checkpoint) -> None:
         self._lease.check()
-        wholes = tuple(position.size // BLOCK_BYTES for position in (checkpoint.output, checkpoint.failed))
-        output, failed = (
-            blocks[first:last]
-            for blocks, first, last in zip(self.assembly.blocks, self._blocks_logged, wholes, strict=True)
-        )
-        self._log.append(RecordType.CHECKPOINT, 0, checkpoint.encode(output, failed))
-        self._last_checkpoint, self._blocks_logged = checkpoint, (wholes[0], wholes[1])
+        if checkpoint.groups.generation != self._last_checkpoint.groups.generation:
+            self._blocks_logged = [0, self._blocks_logged[1], 0]
+        wholes = [position.size // BLOCK_BYTES for position in checkpoint.files]
+        spans = zip(self.assembly.blocks, self._blocks_logged, wholes, strict=True)
+        body = checkpoint.encode([blocks[first:last] for blocks, first, last in spans])
+        self._log.append(RecordType.CHECKPOINT, 0, body)
+        self._last_checkpoint, self._blocks_logged = checkpoint, wholes
 
     def finish(self) -> None:
         """Everything is final and assembled: makes what is made at the end. Raises RunDirectoryError, StoppedEarly."""
         self._lease.check()
         self.assembly.finish()
+
+    @property
+    def is_behind(self) -> bool:
+        """`assemble` has more to do, though nothing is ready just now."""
+        return self.assembly.is_behind
 
     def cancel_finish(self, reason: str) -> None:
         """`finish`, which may be under way in another thread, raises StoppedEarly soon."""
@@ -213,6 +222,8 @@ class RunWriter:
         """`keep`: the logs are needed for what comes next; otherwise they have served, since the output is complete."""
         self._syncer.shutdown()
         if keep:
+            with contextlib.suppress(MpibatchError):  # a group that cannot be written: those before it count
+                self.assembly.await_group()
             with contextlib.suppress(MpibatchError):  # a full disk, or another owner: the log is good without it
                 self.assembly.sync()
                 if self.assembly.checkpoint != self._last_checkpoint:
@@ -235,6 +246,8 @@ class RunWriter:
         for epoch in () if keep else epochs:
             self._directory.results(epoch).unlink()
             self._directory.results_index(epoch).unlink(missing_ok=True)
+        if not keep:
+            self._directory.group_footers.unlink(missing_ok=True)
 
 
 def _make_columnar(path: Path, keep: bool) -> None:

@@ -40,6 +40,7 @@ from mpibatch.output import open_encoder, open_format
 from mpibatch.output.base import AppendFormat, InvalidReturn
 from tests.formats.meaning import Same, means, means_text
 from tests.formats.tables import KINDS, WRITERS, compressed, random_table
+from tests.output.grouped import finalized
 
 OUTPUTS = ("o.csv", "o.csv.gz", "o.jsonl", "o.jsonl.zst", "o.parquet", "o.arrow")
 
@@ -198,7 +199,7 @@ def check_writing(name: str, frames: list[pd.DataFrame], folder: Path) -> str:
         rows = [data if schema == declared else writer.reorder(declared or b"", schema, data) for schema, data in parts]
         path.write_bytes(writer.header(declared or b"") + b"".join(rows))
     else:
-        writer.finalize(path, declared or b"", parts)
+        finalized(writer, path, declared or b"", parts)
     if parts:
         check_output(path, frames)
     return ""

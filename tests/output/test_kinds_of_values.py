@@ -20,6 +20,7 @@ from mpibatch.arrow import conform, wider
 from mpibatch.config.schema import RowFormat
 from mpibatch.output import open_encoder, open_format
 from mpibatch.output.base import AppendFormat, InvalidReturn
+from tests.output.grouped import finalized
 
 BIG = 2**53 + 1
 D = pd.DataFrame
@@ -39,7 +40,7 @@ def made(folder: Path, name: str, *returned: Any, **options: Any) -> Path:
             parts.append((encoded.schema, encoded.data))
     path = folder / name
     if not isinstance(writer, AppendFormat):
-        writer.finalize(path, declared or b"", parts)
+        finalized(writer, path, declared or b"", parts)
         return path
     rows = [data if schema == declared else writer.reorder(declared or b"", schema, data) for schema, data in parts]
     path.write_bytes(writer.header(declared or b"") + b"".join(rows))

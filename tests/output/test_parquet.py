@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,7 @@ from pandas.testing import assert_frame_equal
 from mpibatch.config.schema import RowFormat
 from mpibatch.output import columnar, open_encoder, open_format
 from mpibatch.output.base import InvalidReturn
+from tests.output.grouped import finalized
 
 Point = namedtuple("Point", "x y")
 
@@ -35,7 +37,7 @@ def written(folder: Path, *returned: Any, schema: dict[str, str] | None = None) 
             assert merged is not None
             parts.append((encoded.schema, encoded.data))
     path = folder / "out.parquet"
-    writer.finalize(path, merged or b"", parts)
+    finalized(writer, path, merged or b"", parts)
     assert [entry.name for entry in folder.iterdir()] == ["out.parquet"]
     return path
 
@@ -180,3 +182,56 @@ def test_failure_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="log gone"):
         writer.finalize(tmp_path / "o.parquet", schema, parts())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("group", [1, 3, 1000])
+def test_groups_put_together_are_a_file_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: int
+) -> None:
+    """`written` compares the bytes; here is what others read of it: places, statistics, dictionaries that differ."""
+    monkeypatch.setattr(columnar, "ROW_GROUP", group)
+    frames = [
+        pd.DataFrame(
+            {
+                "id": np.arange(5) + 5 * number,
+                "kind": pd.Categorical([f"k{(number + row) % 4}" for row in range(5)]),
+                "when": pd.date_range("2020-01-01", periods=5, tz="Europe/Berlin"),
+                "list": [[row, None] for row in range(5)],
+                "dict": [{"a": row, "b": {"c": "x" * row}} for row in range(5)],
+            }
+        )
+        for number in range(4)
+    ]
+    path = written(tmp_path, *frames)
+    table = pq.read_table(path)
+    assert table.column("id").to_pylist() == list(range(20))
+    assert table.column("kind").to_pylist() == [kind for frame in frames for kind in frame["kind"]]
+    assert pl.read_parquet(path)["dict"].to_list() == [value for frame in frames for value in frame["dict"]]
+    assert pd.read_parquet(path)["when"].tolist() == [value for frame in frames for value in frame["when"]]
+    file = pq.ParquetFile(path)
+    for at in range(file.num_row_groups):
+        values = file.read_row_group(at, columns=["id"]).column("id").to_pylist()
+        statistics = file.metadata.row_group(at).column(0).statistics
+        assert (statistics.min, statistics.max) == (values[0], values[-1])
+    assert file.metadata.created_by == pq.read_metadata(_plain(tmp_path)).created_by
+    assert pq.read_table(path, filters=[("id", ">", 17)]).column("id").to_pylist() == [18, 19]
+
+
+def _plain(folder: Path) -> Path:
+    pq.write_table(pa.table({"a": [1]}), folder / "plain.parquet")
+    return folder / "plain.parquet"
+
+
+def test_a_group_may_lie_far_behind(tmp_path: Path) -> None:
+    """Beyond what 32 bits count, and with a hole in place of what is before."""
+    encoded = open_encoder("o.parquet", RowFormat()).encode(list(range(100)))
+    writer: Any = open_format("o.parquet", RowFormat())
+    path, offset = tmp_path / "o.parquet", 5 << 40
+    rows = writer.collect()
+    rows.add(encoded.schema, encoded.data)
+    with path.open("wb") as file:
+        file.write(b"PAR1")
+        file.seek(offset)
+        footer = writer.encode_group(path, encoded.schema, rows, offset, True, file.write)
+        file.write(writer.encode_end(path, encoded.schema, [footer]))
+    assert pq.read_table(path).column("value").to_pylist() == list(range(100))

@@ -14,6 +14,7 @@ import pytest
 from mpibatch.config.schema import RowFormat
 from mpibatch.output import open_encoder, open_format
 from mpibatch.output.base import AppendFormat, InvalidReturn
+from tests.output.grouped import finalized
 
 BIG = 2**53 + 1
 LONG = list(range(2000))
@@ -33,7 +34,7 @@ def written(folder: Path, name: str, *returned: Any, **options: Any) -> Any:
         parts.append((encoded.schema, encoded.data))
     if isinstance(writer, AppendFormat):
         return b"".join([writer.header(schema), *(data for _, data in parts)]).decode().splitlines()
-    writer.finalize(folder / name, schema, parts)
+    finalized(writer, folder / name, schema, parts)
     file = folder / name
     return (pq.read_table(file) if file.suffix == ".parquet" else pa.ipc.open_file(file).read_all()).to_pylist()
 

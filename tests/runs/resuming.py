@@ -4,11 +4,13 @@ What mini-batch i gives is a function of i alone, as with a deterministic script
 formats with columns some that do not fit.
 """
 
+import contextlib
 import random
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from mpibatch.attempts import AttemptOutcome, Failure, encode_failures
 from mpibatch.config.schema import RowFormat
 from mpibatch.errors import RunDirectoryError
 from mpibatch.liveness.lease import Lease, acquire
-from mpibatch.output import open_encoder, open_format
+from mpibatch.output import columnar, open_encoder, open_format
 from mpibatch.planning.plan import Plan
 from mpibatch.runs.directory import RunDirectory, create_at
 from mpibatch.runs.recovery import RecoveredRun, recover
@@ -33,6 +35,7 @@ from tests.scheduling.policies import policy_with
 
 APPENDED = ["out.txt", "out.csv", "out.csv.gz", "out.jsonl.zst"]
 FORMATS = [*APPENDED, "out.parquet"]
+ROW_GROUP = 7  # rows: some of the groups end within a mini-batch
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ class Unattended:
         """
         lease = acquire(self.directory.path)
         try:
-            return self._incarnation(lease, stop_after, checkpoints, close, full)
+            with patch.object(columnar, "ROW_GROUP", ROW_GROUP):
+                return self._incarnation(lease, stop_after, checkpoints, close, full)
         finally:
             lease.release()
 
@@ -106,6 +110,9 @@ class Unattended:
             raise
         if close:
             writer.close(keep=True)
+        else:
+            with contextlib.suppress(RunDirectoryError):
+                writer.assembly.await_group()  # its thread would live on
         output = self.output.read_bytes() if self.output.exists() else b""
         return Result(output, self.directory.failed_items.read_bytes(), scheduler.tally)
 
@@ -148,7 +155,7 @@ class Unattended:
         records = np.zeros(len(indices), dtype=ATTEMPT_DTYPE)
         data = b""
         for record, index in zip(records, indices, strict=True):
-            encoded = self.encoder.encode(rows_of(index, self.file_name))
+            encoded = self.encoder.encode(self.rows_of(index))
             failures = failures_of(index)
             schema = (zlib.crc32(encoded.schema) or 1) if encoded.data else 0
             if schema:
@@ -170,6 +177,9 @@ class Unattended:
         final, actions = scheduler.on_attempts(rank, records)
         writer.append_final(records, data, final)
         return actions
+
+    def rows_of(self, index: int) -> list[Any]:
+        return rows_of(index, self.file_name)
 
     def logs(self) -> list[Path]:
         return list(self.directory.results_logs().values())

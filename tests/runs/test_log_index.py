@@ -12,10 +12,10 @@ import pytest
 from mpibatch.attempt_table import ATTEMPT_DTYPE
 from mpibatch.errors import RunDirectoryError
 from mpibatch.runs import recovery
+from mpibatch.runs.checkpoint import Checkpoint
 from mpibatch.runs.checksummed_file import BLOCK_BYTES, FileState
 from mpibatch.runs.log_index import IndexEntry, LogIndex, read_index
 from mpibatch.runs.log_records import HEADER, MAGIC, RecordType, read_records
-from mpibatch.runs.recovery import Checkpoint
 from mpibatch.runs.results_log import ResultsLog
 from tests.runs.resuming import FORMATS, Unattended
 from tests.runs.test_resume import fresh, undisturbed
@@ -125,7 +125,7 @@ def large(tmp_path: Path) -> Iterator[Unattended]:
     size = 39 * each
     zeros = zlib.crc32(bytes(BLOCK_BYTES))
     blocks = array("I", [zeros]) * (size // BLOCK_BYTES)
-    body = Checkpoint(39, FileState(size, 0)).encode(blocks, array("I"))
+    body = Checkpoint(39, FileState(size, 0)).encode([blocks, array("I"), array("I")])
     index.add(IndexEntry(RecordType.CHECKPOINT, 0, end + HEADER.size, len(body), 0, body))
     index.write(40)
     index.close()

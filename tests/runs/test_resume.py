@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from mpibatch.runs.log_records import MAGIC, OTHER_VERSION, RecordType, has_reco
 from mpibatch.runs.recovery import recover
 from mpibatch.runs.results_log import ResultsLog
 from tests.runs.full_disk import FullDisk
-from tests.runs.resuming import APPENDED, FORMATS, Result, Unattended, items_of, succeeded_of
+from tests.runs.resuming import FORMATS, Result, Unattended, items_of, succeeded_of
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # hundreds of fsync a test
 formats = pytest.mark.parametrize("file_name", FORMATS)
@@ -123,14 +124,18 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("file_name", APPENDED)
-@pytest.mark.parametrize("which", ["output", "failed items"])
+@pytest.mark.parametrize(
+    ("file_name", "which"),
+    [*product(FORMATS, ["output", "failed items"]), ("out.parquet", "footers of groups")],
+)
 @pytest.mark.parametrize("tamper", [shorten, edit, lengthen, empty, Path.unlink])
 def test_files_changed_by_others_are_made_anew(file_name: str, which: str, tamper: Callable[[Path], None]) -> None:
     """With a warning; but what was only added behind the checkpoint is cut off, as after a crash."""
     with fresh(file_name, seed=3) as run:
         run.work(stop_after=30)
-        tamper(run.output if which == "output" else run.directory.failed_items)
+        tamper(
+            {"output": run.output, "failed items": run.directory.failed_items}.get(which, run.directory.group_footers)
+        )
         assert run.work() == undisturbed(file_name)
         assert any("changed by others" in damage for damage in run.warnings) == (tamper is not lengthen)
 
