@@ -80,11 +80,11 @@ class Rank0:
         reports = [(rank, pickle.loads(message)) for rank, message in messages]
         for rank, report in gathered(reports, at_most):
             match report:
-                case ResultsBatch(records, data, parts):
+                case ResultsBatch(records, data):
                     self.writer.record_attempts(records, data)
-                    judged = [self.scheduler.on_attempts(rank, records[first:last]) for rank, first, last in parts]
-                    self.writer.append_final(records, data, np.concatenate([final for final, _ in judged]))
-                    actions += self.send([action for _, following in judged for action in following])
+                    made_final, following = self.scheduler.on_attempts(records, report.ranks)
+                    self.writer.append_final(records, data, made_final)
+                    actions += self.send(following)
                 case TasksReturned(indices, asked):
                     actions += self.send(self.scheduler.on_returned(rank, indices, asked))
                 case WorkerReady():

@@ -7,10 +7,12 @@ attempt leaves one `ATTEMPT` record of fixed width, followed by its row bytes an
     Split --plan--> MiniBatch --grant--> executor --> ATTEMPT record + row bytes + failure JSON --> results log
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TypeVar
+from functools import cache
+from operator import attrgetter
+from typing import Any, TypeVar, cast
 
 UNKNOWN = -1  # a count or an offset that only reading the data would tell
 
@@ -31,7 +33,14 @@ class Pickled:
     __match_args__: tuple[str, ...]
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
-        return type(self), tuple([getattr(self, name) for name in self.__match_args__])
+        return type(self), _fields(cast(Hashable, type(self)))(self)  # mypy holds no such class to be hashable
+
+
+@cache
+def _fields(kind: Any) -> Callable[[Pickled], tuple[object, ...]]:
+    """What gives an object's fields, in C where there are several."""
+    names = kind.__match_args__
+    return attrgetter(*names) if len(names) > 1 else lambda one: (getattr(one, names[0]),)
 
 
 class Phase(IntEnum):

@@ -247,15 +247,15 @@ class Coordinator:
         failures = self._writer.record_attempts(records, data)
         if failures:
             self._note_first_failure(failures[0])
-        judged = [self._scheduler.on_attempts(rank, records[first:last]) for rank, first, last in batch.parts]
-        self._writer.append_final(records, data, np.concatenate([final for final, _ in judged]))
+        made_final, actions = self._scheduler.on_attempts(records, batch.ranks)
+        self._writer.append_final(records, data, made_final)
         if self._writer.first_surplus is not None and not self._warned_of_surplus:
             self._warned_of_surplus = True
             self._monitor.notify(
                 f"warning: run() returned more rows than items for mini-batch {self._writer.first_surplus} (and maybe "
                 "others); all rows are kept"
             )
-        self._apply([action for _, actions in judged for action in actions])
+        self._apply(actions)
         if self._first_failures.judges_run:
             outcomes = zip(records["index"].tolist(), map(AttemptOutcome, records["cause"].tolist()), strict=True)
             self._end_if_broken(self._first_failures.on_attempts(rank, outcomes, failures), self._first_failure)

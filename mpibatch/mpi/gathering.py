@@ -27,6 +27,12 @@ class ResultsBatch:
     data: RowData
     parts: tuple[tuple[int, int, int], ...]
 
+    @property
+    def ranks(self) -> NDArray[np.int32]:
+        """The rank that each record came from."""
+        ranks, firsts, lasts = np.array(self.parts, dtype=np.int32).T
+        return np.repeat(ranks, lasts - firsts)
+
     @staticmethod
     def of(messages: Sequence[tuple[int, Results]]) -> "ResultsBatch":
         """Of these ranks' messages."""

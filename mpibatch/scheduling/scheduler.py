@@ -15,8 +15,8 @@ mini-batch becomes final once however late, doubled or out of order the events a
 the first success counts; an attempt that comes to nothing while the other goes on is as if it had never been.
 """
 
-from collections.abc import Mapping
-from itertools import chain, islice
+from collections.abc import Iterable, Mapping
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,12 +33,10 @@ from mpibatch.scheduling.thresholds import OutcomeCounts
 from mpibatch.scheduling.window import GrantWindow
 from mpibatch.scheduling.worker_state import WorkerState
 
-VECTORIZE_FROM = 5  # attempts in one message, from which arrays are faster than a loop
+VECTORIZE_FROM = 5  # attempts in one look, from which arrays are faster than a loop
 SUCCEEDED, ISOLATED = int(AttemptOutcome.SUCCEEDED), int(Flag.ISOLATED)
 
-NEW = -1
-REQUEUED = -2
-FINAL = -3
+NEW, REQUEUED, FINAL = -1, -2, -3  # owners of what no rank holds
 
 
 class Scheduler:
@@ -115,7 +113,7 @@ class Scheduler:
     # -- events
 
     def start(self) -> list[Action]:
-        """Before anything else: an empty plan, or one that is final already, is finished."""
+        """Before anything else: a plan of which all is final is finished."""
         return self._actions()
 
     def on_worker_ready(self, rank: int) -> list[Action]:
@@ -167,17 +165,20 @@ class Scheduler:
             self._reindex(worker)
         return self._actions()
 
-    def on_attempts(self, rank: int, records: NDArray[np.void]) -> tuple[NDArray[np.bool_], list[Action]]:
-        """Attempts of `rank` have ended.
+    def on_attempts(
+        self, records: NDArray[np.void], ranks: NDArray[np.int32] | int
+    ) -> tuple[NDArray[np.bool_], list[Action]]:
+        """Attempts have ended: all that one look at the ranks has brought.
 
-        records: array of ATTEMPT_DTYPE, in the order in which they ended
+        records: array of ATTEMPT_DTYPE, in the order in which they came
+        ranks:   the rank that each came from, or all
         Returns a mask of those that made their mini-batch final (they belong in the results log), and what to do.
         """
-        if self._backups or len(records) < VECTORIZE_FROM or repeats(records["index"]):
-            made_final = np.array([self._apply_attempt(rank, record) for record in records], dtype=bool)
-        else:
-            made_final = self._apply_attempts(rank, records)
-        actions = self._actions(rank)
+        ranks = np.broadcast_to(np.asarray(ranks, dtype=np.int32), len(records))
+        made_final = self._apply_successes(records, ranks)
+        for place in np.flatnonzero(~made_final).tolist():
+            made_final[place] = self._apply_attempt(int(ranks[place]), records[place])
+        actions = self._actions(dict.fromkeys(ranks.tolist()))
         if self._cancels:
             actions, self._cancels = self._cancels + actions, []
         return made_final, actions
@@ -222,29 +223,27 @@ class Scheduler:
         self._idle.discard(worker.rank)
         self._recall_candidates.put(worker, 0)
 
-    def _apply_attempts(self, rank: int, records: NDArray[np.void]) -> NDArray[np.bool_]:
+    def _apply_successes(self, records: NDArray[np.void], ranks: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Takes those that succeeded, as arrays, where there are enough of them; a mask of what was taken."""
         index = records["index"]
-        counts = self._owner[index] == rank
-        self.duplicates += int(len(records) - counts.sum())
-        if self._suspects:
-            for cleared in index[counts].tolist():
-                self._suspects.clear(cleared)
-        final = counts & ((records["cause"] == AttemptOutcome.SUCCEEDED) | ((records["flags"] & Flag.ISOLATED) != 0))
-        for position in np.flatnonzero(counts & ~final):
-            final[position] = not self._may_retry(records[position])
-        done, retried = index[final], index[counts & ~final]
-        self._owner[done] = FINAL
-        self._hold(rank, -len(done) - len(retried))
-        for requeued in retried:
-            self._owner[requeued] = REQUEUED
-            self._pending.put_back(int(requeued))
-        self.tally.add(records[final])
+        if len(records) < VECTORIZE_FROM or self._backups or repeats(index):
+            return np.zeros(len(records), dtype=bool)
+        good: NDArray[np.bool_] = (self._owner[index] == ranks) & (records["cause"] == SUCCEEDED)
+        if not good.any():
+            return good
+        records, ranks, index = records[good], ranks[good], index[good]
+        for cleared in index.tolist() if self._suspects else ():
+            self._suspects.clear(cleared)
+        self._owner[index] = FINAL
+        self.tally.add(records)
         seconds = (records["load"] + records["run"] + records["encode"]).astype(np.float64)
-        good = seconds[
-            counts & (records["cause"] == AttemptOutcome.SUCCEEDED)
-        ]  # those that fail at once say nothing of others
-        self._observe(rank, float(good.sum()), len(good), float(seconds[counts].max(initial=0.0)))
-        return np.asarray(final, dtype=np.bool_)
+        firsts = np.concatenate(([0], np.flatnonzero(np.diff(ranks)) + 1))  # of what came from one rank
+        counts = np.diff(firsts, append=len(ranks))
+        sums, longest = np.add.reduceat(seconds, firsts), np.maximum.reduceat(seconds, firsts)
+        for rank, *of_rank in zip(*(part.tolist() for part in (ranks[firsts], sums, counts, longest)), strict=True):
+            self._hold(rank, -of_rank[1])
+            self._observe(rank, *of_rank)
+        return good
 
     def _apply_attempt(self, rank: int, record: np.void) -> bool:
         """The same for one record: long mini-batches come one by one, and arrays of one cost five times as much."""
@@ -334,8 +333,8 @@ class Scheduler:
 
     # -- decisions
 
-    def _actions(self, rank: int | None = None) -> list[Action]:
-        """What follows from the state now. Only `rank`, whose event this was, and idle workers can need anything."""
+    def _actions(self, ranks: Iterable[int] = ()) -> list[Action]:
+        """What follows from the state now. Only `ranks`, whose event this was, and idle workers can need anything."""
         if self._finished:
             return []
         reason = self.tally.exceeded(self.policy.thresholds)
@@ -347,16 +346,17 @@ class Scheduler:
             return [Finish()]
         if self._draining:
             return []
-        requesters = [] if rank is None or rank not in self._workers else [rank]
         grants: list[Action] = []
-        for worker in chain(requesters, sorted(islice(self._idle, len(self._pending)))) if self._pending else ():
-            grants.extend(self._fill(worker))
-        if not self._pending:
-            grants.extend(self._grant_suspects())
-        return grants or self._recalls()
+        for rank in ranks if self._pending else ():
+            grants += self._fill(rank)
+        for rank in sorted(islice(self._idle, len(self._pending))):
+            grants += self._fill(rank)
+        return grants if self._pending else grants + self._grant_suspects() + self._recalls()
 
     def _fill(self, rank: int) -> list[Action]:
-        worker = self._workers[rank]
+        worker = self._workers.get(rank)
+        if worker is None:
+            return []
         size = self.window.grant_size(len(self._pending), len(self._workers), worker.mean)
         if not self._pending or worker.recalling or worker.alone or worker.assigned > size // 2:
             return []
@@ -388,7 +388,7 @@ class Scheduler:
     def _recalls(self) -> list[Action]:
         """With nothing left to grant, idle workers take over what others hold and have not begun."""
         wanted = len(self._idle) - self._recalling
-        if self._pending or wanted <= 0 or not self._recall_candidates:
+        if wanted <= 0 or not self._recall_candidates:
             return []
         actions: list[Action] = []
         while self._recall_candidates and len(actions) < wanted:

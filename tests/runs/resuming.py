@@ -174,7 +174,7 @@ class Unattended:
                 record[name] = value
             data += encoded.data + failures
         writer.record_attempts(records, data)
-        final, actions = scheduler.on_attempts(rank, records)
+        final, actions = scheduler.on_attempts(records, rank)
         writer.append_final(records, data, final)
         return actions
 

@@ -201,7 +201,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def deliver(self, rank: int, message: list[Attempt]) -> None:
         expected = [self.apply_attempt(rank, attempt) for attempt in message]
-        made_final, actions = self.scheduler.on_attempts(rank, records(message))
+        made_final, actions = self.scheduler.on_attempts(records(message), rank)
         assert made_final.tolist() == expected
         self.apply_actions(actions)
 

@@ -48,7 +48,7 @@ def at_the_tail(
 
 
 def end(scheduler: Scheduler, rank: int, *attempts: Attempt) -> list[Action]:
-    return scheduler.on_attempts(rank, records(attempts))[1]
+    return scheduler.on_attempts(records(attempts), rank)[1]
 
 
 def holder(scheduler: Scheduler, index: int, ranks: Iterable[int] = range(30)) -> int:
@@ -111,10 +111,10 @@ def test_the_first_success_counts_and_the_other_is_cancelled(second_wins: bool) 
     (grant,) = scheduler.back_up(LATE)
     assert isinstance(grant, Grant)
     winner, loser = (grant.rank, first) if second_wins else (first, grant.rank)
-    made_final, actions = scheduler.on_attempts(winner, records([Attempt(0)]))
+    made_final, actions = scheduler.on_attempts(records([Attempt(0)]), winner)
     assert made_final.tolist() == [True]
     assert actions == [Cancel(loser, 0), Finish()]
-    made_final, actions = scheduler.on_attempts(loser, records([Attempt(0)]))
+    made_final, actions = scheduler.on_attempts(records([Attempt(0)]), loser)
     assert (made_final.tolist(), actions) == ([False], [])
     assert scheduler.tally.mini_batches_succeeded == 21
     assert (scheduler.backups.begun, scheduler.backups.won) == (1, second_wins)

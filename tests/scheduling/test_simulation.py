@@ -80,7 +80,7 @@ class Simulation:
             elif what == "attempt":
                 assert isinstance(value, int)
                 attempt = Attempt(value, seconds=self.durations[value])
-                self.act(self.scheduler.on_attempts(rank, records([attempt]))[1])
+                self.act(self.scheduler.on_attempts(records([attempt]), rank)[1])
             else:
                 assert isinstance(value, list)
                 self.act(self.scheduler.on_returned(rank, value, recalled=True))

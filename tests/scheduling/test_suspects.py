@@ -37,7 +37,7 @@ class Ranks:
             ended = numbers if killer is None else numbers[: numbers.index(killer)]
             self.done += ended
             if ended:
-                self.act(scheduler.on_attempts(rank, records([Attempt(number) for number in ended]))[1])
+                self.act(scheduler.on_attempts(records([Attempt(number) for number in ended]), rank)[1])
             if killer is not None:
                 self.die(scheduler, rank)
 

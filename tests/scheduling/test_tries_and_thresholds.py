@@ -31,7 +31,7 @@ def grants(actions: Iterable[Action]) -> list[Grant]:
 
 
 def end(scheduler: Scheduler, rank: int, *attempts: Attempt) -> list[Action]:
-    return scheduler.on_attempts(rank, records(attempts))[1]
+    return scheduler.on_attempts(records(attempts), rank)[1]
 
 
 @pytest.mark.parametrize("cause", FAILING)

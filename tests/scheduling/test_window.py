@@ -98,7 +98,7 @@ def test_what_fails_at_once_does_not_count_as_short() -> None:
     scheduler.start()
     scheduler.on_worker_ready(0)
     for _ in range(50):
-        scheduler.on_attempts(0, records([failed(index) for index in scheduler.assigned_to(0)]))
+        scheduler.on_attempts(records([failed(index) for index in scheduler.assigned_to(0)]), 0)
         assert len(scheduler.assigned_to(0)) <= LONG_RUNNING
 
 
