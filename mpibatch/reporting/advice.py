@@ -56,10 +56,15 @@ def _safety(summary: Summary, config: RunConfig, analysis: Analysis) -> Iterator
         )
     too_large = summary.attempts.get(AttemptOutcome.OUT_OF_MEMORY.name.lower(), 0)
     if too_large:
+        why = (
+            "by the kernel: the node, or the job's share of it, had no more memory"
+            if config.memory_per_process is None
+            else f"for the memory that it used, more than {config.memory_per_process} or than there was"
+        )
         yield Advice(
             "memory_per_process",
-            f"{too_large} executors used more than {config.memory_per_process} and were ended. Smaller mini-batches "
-            "use less; `replace_above` replaces an executor that leaks before it comes so far.",
+            f"{too_large} times an executor was ended {why}. Smaller mini-batches use less, and fewer executors on a "
+            "node leave each more; `replace_above` replaces an executor that leaks before it comes so far.",
         )
     if summary.items.failed and not config.isolate_failures and summary.mini_batches.failed:
         lost = summary.items.failed / summary.mini_batches.failed
@@ -112,7 +117,8 @@ def _speed(config: RunConfig, analysis: Analysis) -> Iterator[Advice]:
             f"for the last {tail}% of the time ({tail * analysis.seconds / 100:.3g} s) more than half of the "
             "executors had nothing to do"
             + (
-                f": one run() took {longest:.3g} s, where the median is {median:.3g} s. The report names it."
+                f": one run() took {longest:.3g} s, where the median is {median:.3g} s. The report names it. Where its "
+                "node was what was slow, `backup_tasks: true` begins such a mini-batch a second time elsewhere."
                 if straggler
                 else ". Smaller mini-batches end together."
             ),

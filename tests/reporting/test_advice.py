@@ -1,5 +1,6 @@
 """Advice follows from figures, and is silent where they give no reason."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,20 @@ def test_one_straggler_is_a_tail() -> None:
     measurements = measured(400, 0.1)
     measurements.attempts["run"][-1] = 30.0
     assert settings(measurements) == ["mini_batch_size"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [(None, "by the kernel: the node, or the job's share of it"), ("1.5GB", "more than 1.5GB or than there was")],
+)
+def test_memory_that_ran_out_is_told_with_its_limit(limit: str | None, words: str) -> None:
+    """Without a limit it was the kernel that ended them; it said that they used more than None."""
+    summary = replace(ended_run("completed"), attempts={"out_of_memory": 3})
+    config = RunConfig(entry_script="score.py", memory_per_process=limit)
+    (advice,) = advise(summary, config, analyse(measured(400, 0.5), summary))
+    assert advice.setting == "memory_per_process"
+    assert "3 times an executor was ended" in advice.text
+    assert words in advice.text
 
 
 def test_what_was_read_ahead_is_no_waiting(tmp_path: Path) -> None:
