@@ -51,6 +51,8 @@ SHAPES = (
     # that kills its executor is lost. So executors are spared here.
     Shape("isolate", settings=(("isolate_failures", True),), spare=frozenset({"executor", "supervisor"})),
     Shape("recycled", settings=(("max_mini_batches_per_executor", 40),)),
+    # So that a backup is due (5 s) before what is stopped is ended, or its rank given up.
+    Shape("backups", settings=(("backup_tasks", True), ("run_invocation_timeout", 12), ("rank_timeout", 12))),
 )
 
 
