@@ -72,4 +72,4 @@ def measure(options: argparse.Namespace) -> Measured:
 
 
 if __name__ == "__main__":
-    claim.main(__doc__, measure, {"batches": Size(8_000, 500), "rounds": Size(5, 1)})
+    claim.main(__doc__, measure, {"batches": Size(8_000, 500), "rounds": Size(3, 1)})

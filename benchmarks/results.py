@@ -20,6 +20,7 @@ class Section:
 
 def write(folder: Path, about: list[str], sections: list[Section]) -> Path:
     """RESULTS.md and plots/ in `folder`; about: lines about machine and time."""
+    folder.mkdir(parents=True, exist_ok=True)
     lines = ["# Results", "", "Written by `python -m benchmarks`; README.md says what is claimed, and how.", ""]
     for line in about:
         lines += [f"- {line}"]
@@ -29,7 +30,6 @@ def write(folder: Path, about: list[str], sections: list[Section]) -> Path:
     for section in sections:
         lines += ["", *_section(section, folder)]
     path = folder / "RESULTS.md"
-    folder.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")
     return path
 

@@ -71,7 +71,7 @@ def test_results_have_every_figure_and_every_failure(tmp_path: Path) -> None:
     ]
     Measured([Figure("rate", [1.0, 2.0, 4.0], "{:.1f}/s", at_least=3)], charts, ["nobody else"]).write(path)
     sections = [Section("dispatch", Measured.read(path), 12.0), Section("work", None, 1.0, "status 1")]
-    text = results.write(tmp_path, ["a machine"], sections).read_text()
+    text = results.write(tmp_path / "new", ["a machine"], sections).read_text()
     assert "| rate | 2.0/s | 1.0/s to 4.0/s | at least 3.0/s: not reached |" in text
     assert "**Not measured, since they failed: work.**" in text
     assert "**Failed**: status 1" in text
