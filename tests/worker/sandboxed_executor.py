@@ -22,7 +22,7 @@ from mpibatch.datasets.state_file import write_states
 from mpibatch.output import open_encoder
 from mpibatch.placement.assign import Placement
 from mpibatch.runs.directory import create_at
-from mpibatch.types import MiniBatchRange
+from mpibatch.types import MiniBatchRange, Phase
 from mpibatch.worker.messages import ExecuteTasks, Report, Results, Shutdown, WorkerExited
 from mpibatch.worker.settings import WorkerSettings
 from mpibatch.worker.spawn import RankInfo, executor_factory
@@ -138,6 +138,12 @@ class SandboxedExecutor:
             self.poll()
             time.sleep(0.002)
         return met
+
+    def until_running(self, index: int) -> None:
+        """Polls until the executor is in run() of this mini-batch."""
+        executor, at = self.worker._executor, (index, Phase.RUN)
+        assert executor is not None
+        self.until(lambda: (status := executor.status_block.read()) is not None and (status.index, status.phase) == at)
 
     def ended(self, count: int, seconds: float = 60.0) -> list[Attempt]:
         """The attempts once there are `count`, in order of index."""

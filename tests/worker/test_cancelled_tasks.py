@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from mpibatch.types import Phase
 from mpibatch.worker.messages import CancelTasks, ExecutorRestarted, Shutdown, StartFailed, TasksReturned, WorkerExited
 from tests.worker.sandboxed_executor import SandboxedExecutor
 
@@ -22,14 +21,6 @@ def run(mini_batch):
 """
 
 
-def begun(sandbox: SandboxedExecutor, index: int) -> None:
-    """Waits until the executor is in run() of this mini-batch."""
-    executor = sandbox.worker._executor
-    assert executor is not None
-    at = (index, Phase.RUN)
-    sandbox.until(lambda: (status := executor.status_block.read()) is not None and (status.index, status.phase) == at)
-
-
 def no_other(sandbox: SandboxedExecutor, expected: list[str]) -> None:
     """These rows have come, each once, nothing is said of others, and no failure of any kind."""
     for _ in range(50):
@@ -44,7 +35,7 @@ def no_other(sandbox: SandboxedExecutor, expected: list[str]) -> None:
 def test_an_executor_that_is_at_one_is_ended_and_the_next_does_the_others(packet_size: int, tmp_path: Path) -> None:
     with SandboxedExecutor(tmp_path, STUCK) as sandbox:
         sandbox.run(["stuck"], ["1"], ["2"], packet_size=packet_size)
-        begun(sandbox, 0)
+        sandbox.until_running(0)
         sandbox.worker.handle(CancelTasks([0]))
         sandbox.ended(2)
         no_other(sandbox, ["1", "2"])
@@ -54,7 +45,7 @@ def test_an_executor_that_is_at_one_is_ended_and_the_next_does_the_others(packet
 def test_one_that_waits_is_never_begun(tmp_path: Path) -> None:
     with SandboxedExecutor(tmp_path, STUCK) as sandbox:
         sandbox.run(["gated"], ["stuck"], ["2"])
-        begun(sandbox, 0)
+        sandbox.until_running(0)
         sandbox.worker.handle(CancelTasks([1]))
         (tmp_path / "open").touch()
         sandbox.ended(2)
@@ -67,7 +58,7 @@ def test_one_that_the_executor_has_taken_is_ended_when_it_begins(tmp_path: Path)
     """It cannot be had back from a packet that is being worked on."""
     with SandboxedExecutor(tmp_path, STUCK) as sandbox:
         sandbox.run(["gated"], ["stuck"], ["2"], packet_size=3)
-        begun(sandbox, 0)
+        sandbox.until_running(0)
         sandbox.worker.handle(CancelTasks([1]))
         (tmp_path / "open").touch()
         sandbox.ended(2)
@@ -98,7 +89,7 @@ def test_one_that_waits_for_the_executor_to_start_is_never_begun(tmp_path: Path)
 def test_a_run_that_is_over_waits_for_none_of_them(tmp_path: Path) -> None:
     with SandboxedExecutor(tmp_path, STUCK) as sandbox:
         sandbox.run(["stuck"])
-        begun(sandbox, 0)
+        sandbox.until_running(0)
         sandbox.worker.handle(CancelTasks([0]))
         sandbox.worker.handle(Shutdown(kill=False))
         sandbox.until(lambda: sandbox.of(WorkerExited), seconds=15)

@@ -6,7 +6,7 @@ import pytest
 
 from mpibatch.worker.messages import Rejoin, Rejoined, StartFailed, TasksReturned
 from tests.worker.sandboxed_executor import SandboxedExecutor
-from tests.worker.test_worker import ECHO, GATED, begun
+from tests.worker.test_worker import ECHO, GATED
 
 pytestmark = pytest.mark.processes
 
@@ -15,7 +15,7 @@ def test_a_worker_that_begins_anew_forgets_its_tasks(tmp_path: Path) -> None:
     """Rank 0 has given them to others; what was finished before is reported before, and counts for nobody."""
     with SandboxedExecutor(tmp_path, GATED) as sandbox:
         sandbox.run(["0"], ["1"], ["2"])
-        begun(sandbox, 0)
+        sandbox.until_running(0)
         sandbox.worker.handle(Rejoin(7))
         sandbox.run(["0"], ["3"], first=0)
         (tmp_path / "open").touch()

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from mpibatch.attempts import AttemptOutcome, Flag
-from mpibatch.types import Phase
 from mpibatch.worker.messages import (
     Drain,
     RecallTasks,
@@ -32,18 +31,10 @@ def run(mini_batch):
 """
 
 
-def begun(sandbox: SandboxedExecutor, index: int) -> None:
-    """Waits until the executor is in run() of this mini-batch."""
-    executor = sandbox.worker._executor
-    assert executor is not None
-    at = (index, Phase.RUN)
-    sandbox.until(lambda: (status := executor.status_block.read()) is not None and (status.index, status.phase) == at)
-
-
 def test_only_what_has_not_begun_is_recalled_the_last_first(tmp_path: Path) -> None:
     with SandboxedExecutor(tmp_path, GATED) as sandbox:
         sandbox.run(*([str(number)] for number in range(6)))
-        begun(sandbox, 0)
+        sandbox.until_running(0)
         sandbox.worker.handle(RecallTasks(2))
         sandbox.until(lambda: sandbox.of(TasksReturned))
         sandbox.worker.handle(RecallTasks(100))
@@ -108,7 +99,7 @@ def test_an_executor_that_was_stopped_as_it_was_to_be_replaced_is_ended(tmp_path
 def test_draining_lets_what_runs_finish_within_its_grace(tmp_path: Path) -> None:
     with SandboxedExecutor(tmp_path, GATED) as sandbox:
         sandbox.run(["0"], ["1"], ["2"])
-        begun(sandbox, 0)
+        sandbox.until_running(0)
         sandbox.worker.handle(Drain(grace=10))
         (returned,) = sandbox.until(lambda: sandbox.of(TasksReturned))
         assert (returned.indices, returned.recalled) == ([1, 2], False)
@@ -120,7 +111,7 @@ def test_draining_lets_what_runs_finish_within_its_grace(tmp_path: Path) -> None
 def test_what_outlasts_the_grace_is_returned_without_a_try(tmp_path: Path) -> None:
     with SandboxedExecutor(tmp_path, GATED) as sandbox:
         sandbox.run(["0"], ["1"])
-        begun(sandbox, 0)
+        sandbox.until_running(0)
         sandbox.worker.handle(Drain(grace=0.3))
         sandbox.until(lambda: len(sandbox.of(TasksReturned)) == 2)
         assert [returned.indices for returned in sandbox.of(TasksReturned)] == [[1], [0]]
@@ -138,7 +129,7 @@ def test_a_crash_while_draining_is_not_charged_and_starts_no_other(tmp_path: Pat
     """
     with SandboxedExecutor(tmp_path, script) as sandbox:
         sandbox.run(["0"])
-        begun(sandbox, 0)
+        sandbox.until_running(0)
         sandbox.worker.handle(Drain(grace=10))
         (tmp_path / "open").touch()
         sandbox.until(lambda: sandbox.worker.finished)
@@ -292,7 +283,7 @@ def init():
 def test_isolation_that_is_drained_returns_the_mini_batch(tmp_path: Path) -> None:
     with SandboxedExecutor(tmp_path, GATED) as sandbox:
         sandbox.run(["a", "b"], isolate_items=2)
-        begun(sandbox, 0)
+        sandbox.until_running(0)
         sandbox.worker.handle(Drain(grace=0.2))
         sandbox.until(lambda: [back.indices for back in sandbox.of(TasksReturned)] == [[0]])
         assert not sandbox.attempts
@@ -352,7 +343,7 @@ def test_a_large_mini_batch_that_is_recalled(tmp_path: Path) -> None:
     items = [f"{number:0200d}" for number in range(5000)]
     with SandboxedExecutor(tmp_path, GATED) as sandbox:
         sandbox.run(["a"], items, items)
-        begun(sandbox, 0)
+        sandbox.until_running(0)
         before = len(os.listdir("/proc/self/fd"))
         sandbox.worker.handle(RecallTasks(2))
         (returned,) = sandbox.until(lambda: sandbox.of(TasksReturned))
