@@ -25,7 +25,7 @@ from mpibatch.mpi.messages import CancelRun
 from mpibatch.mpi.registration import register
 from mpibatch.mpi.signals import StopSignals
 from mpibatch.mpi.transport import Transport
-from mpibatch.mpi.worker_main import CoordinatorLost, run_worker, wait_for_setup
+from mpibatch.mpi.worker_main import CoordinatorLost, run_worker, wait_for_end, wait_for_setup
 from mpibatch.runs.directory import RunDirectory
 from mpibatch.runs.resume import RunContext
 from mpibatch.worker.spawn import staging_folder
@@ -113,9 +113,10 @@ def _run_worker(transport: Transport, signals: StopSignals, deadman: DeadmanSwit
     if setup is not None:
         registered, worker = register(setup, transport, deadman)
         transport.send(0, registered)
-        if worker is not None:
-            with _cleanup_staging(setup.job, RunDirectory(Path(setup.directory))):
-                return run_worker(transport, worker, signals, deadman, setup.job.config.rank_timeout)
+        if worker is None:
+            return wait_for_end(transport, setup.job.config.rank_timeout)
+        with _cleanup_staging(setup.job, RunDirectory(Path(setup.directory))):
+            return run_worker(transport, worker, signals, deadman, setup.job.config.rank_timeout)
     return True
 
 

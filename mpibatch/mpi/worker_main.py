@@ -45,6 +45,26 @@ def wait_for_setup(transport: Transport) -> RunSetup | None:
         backoff.wait([], busy=bool(messages) or transport.is_busy)
 
 
+def wait_for_end(transport: Transport, rank_timeout: float) -> bool:
+    """For a rank that can have no executor: until rank 0, which may still plan, has heard so and ends the run.
+
+    One that left earlier would be in MPI_Finalize while rank 0 sends it something, and MPI may abort both. Returns
+    whether MPI_Finalize can be trusted. Raises CoordinatorLost.
+    """
+    backoff, detector, patience = Backoff(), FailureDetector([0]), timers.coordinator_timeout(rank_timeout)
+    while True:
+        messages = transport.receive()
+        for _, message in messages:
+            detector.heartbeat(0)
+            if isinstance(message, Shutdown):
+                transport.send(0, WorkerExited())
+                return not message.skip_finalize
+            if isinstance(message, CancelRun):
+                return True
+        _ensure_heard(transport, detector, patience)
+        backoff.wait([], bool(messages) or transport.is_busy)
+
+
 def run_worker(
     transport: Transport, worker: Worker, signals: StopSignals, deadman: DeadmanSwitch, rank_timeout: float
 ) -> bool:
@@ -84,10 +104,18 @@ def _work(
             transport.send(0, SignalReceived(number))
         if exited:
             return can_finalize
-        if 0 in transport.take_failed() or detector.suspected(patience):
+        try:
+            _ensure_heard(transport, detector, patience)
+        except CoordinatorLost:
             worker.kill()
-            raise CoordinatorLost(f"rank 0 has died, or was silent for {patience:g} s (coordinator_timeout)")
+            raise
         backoff.wait(worker.fds(), bool(orders or transport.is_busy), attempts)
+
+
+def _ensure_heard(transport: Transport, detector: FailureDetector, patience: float) -> None:
+    """Raises CoordinatorLost where rank 0 has died or is silent."""
+    if 0 in transport.take_failed() or detector.suspected(patience):
+        raise CoordinatorLost(f"rank 0 has died, or was silent for {patience:g} s (coordinator_timeout)")
 
 
 def _report(transport: Transport, worker: Worker) -> tuple[int, bool]:

@@ -102,7 +102,7 @@ class WorkerPool:
     def register(self, rank: int, info: Registered) -> list[Registered] | None:
         """Notes where a rank is; all of them, in rank order, once the last has registered."""
         self._registered[rank] = info
-        if info.problem:
+        if info.problem and not rank:
             self._exited.add(rank)
         if len(self._registered) < self._transport.size:
             return None
