@@ -95,7 +95,9 @@ def analyse(measurements: Measurements, summary: Summary | None) -> Analysis | N
         return None
     lanes, finished, items = _lanes(of_now, starts_now)
     begins = [start.ready - start.seconds for start in starts_now]
-    first = since or min([*begins, *(lane.starts["run"][0] for lane in lanes if len(lane.starts["run"]))])
+    # executors start while rank 0 plans, and before it says that the run has started
+    begins += [since] if since else [float(lane.starts["run"][0]) for lane in lanes if len(lane.starts["run"])]
+    first = min(begins)
     ends = [start.ready for start in starts_now] + ([float(finished.max())] if len(finished) else [])
     last = max(ends)
     if summary is not None and summary.status is RunState.RUNNING:

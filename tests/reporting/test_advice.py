@@ -89,6 +89,16 @@ def test_memory_that_ran_out_is_told_with_its_limit(limit: str | None, words: st
     assert words in advice.text
 
 
+def test_executors_that_started_before_the_run_was_said_to_are_busy_after_their_init() -> None:
+    """They start while rank 0 plans; that they had more init() than there was time was no work at all."""
+    summary = replace(ended_run("completed"), started=100.0)
+    early = measured(400, 0.5, init=90.0)
+    analysis = analyse(replace(early, starts=tuple(replace(start, ready=100.0) for start in early.starts)), summary)
+    assert analysis is not None
+    assert analysis.first == 10.0
+    assert analysis.busy_share > 0.95
+
+
 def test_what_was_read_ahead_is_no_waiting(tmp_path: Path) -> None:
     """Loads as long as run() that overlap it leave no gap: the executors were busy."""
     measurements = measured(400, 0.5, load=0.5, apart=0.5)
