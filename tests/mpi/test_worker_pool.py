@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from mpibatch.liveness.deadman import DeadmanSwitch
-from mpibatch.mpi.transport import Transport
+from mpibatch.mpi.transport import LocalTransport, Transport
 from mpibatch.mpi.worker_pool import WorkerPool
 from mpibatch.worker.messages import Heartbeat, NewSchema, Rejoin, Rejoined, Results, Shutdown
 
 RESULTS = Results(b"", b"")
 
 
-class Network:
+class Network(LocalTransport):
     """The transport of rank 0 of three, without the others."""
 
-    rank, size, library, is_busy, unsent_bytes, has_failures = 0, 3, "none", False, 0, False
+    size = 3
 
     def __init__(self) -> None:
         self.arriving: list[tuple[int, Any]] = []
@@ -36,15 +36,6 @@ class Network:
 
     def remember(self, rank: int) -> None:
         self.forgotten.discard(rank)
-
-    def allgather_on_node(self, value: object) -> tuple[int, list[Any]]:
-        return 0, [value]
-
-    def take_failed(self) -> list[int]:
-        return []
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.fixture
