@@ -7,12 +7,12 @@ that calls `redirect()` has it asked first.
 """
 
 import importlib
-import importlib.abc
 import importlib.util
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any, cast
 
 from mpibatch.errors import UsageError
 
@@ -47,7 +47,7 @@ def explain_missing() -> None:
         sys.meta_path.append(_MissingFinder())
 
 
-class _MissingFinder(importlib.abc.MetaPathFinder):
+class _MissingFinder:
     """Asked last, so that what it is asked for is not there."""
 
     def find_spec(
@@ -59,7 +59,7 @@ class _MissingFinder(importlib.abc.MetaPathFinder):
         return None
 
 
-class AzureFinder(importlib.abc.MetaPathFinder):
+class AzureFinder:
     """Finds azureml.X as mpibatch.azureml.X."""
 
     def find_spec(
@@ -71,11 +71,11 @@ class AzureFinder(importlib.abc.MetaPathFinder):
             return None
         mirrored = f"{_ROOTS[root]}{dot}{rest}"
         if _exists(mirrored):
-            return ModuleSpec(fullname, _Alias(mirrored))
+            return ModuleSpec(fullname, cast(Any, _Alias(mirrored)))  # importlib.abc takes long to import
         raise ModuleNotFoundError(_explain(fullname), name=fullname)
 
 
-class _Alias(importlib.abc.Loader):
+class _Alias:
     """Puts one module under a second name."""
 
     def __init__(self, mirrored: str) -> None:

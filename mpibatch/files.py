@@ -6,7 +6,6 @@ Ground of the house: knows no run directory. What goes wrong is an OSError, whic
 import contextlib
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +24,7 @@ def replacing(path: Path, durable: bool = True, mode: int = 0o666) -> Iterator[B
     mode:    who may read it, less the umask
     Raises OSError.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
         with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             yield file
@@ -46,7 +45,7 @@ def create_json(path: Path, value: dict[str, Any]) -> bool:
     By a link, which is atomic on network file systems too: of several processes one makes it, whole from the first
     moment on. Raises RunDirectoryError.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     write_json(temporary, value)
     try:
         os.link(temporary, path)

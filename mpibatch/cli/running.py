@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -21,6 +21,7 @@ from mpibatch.cli.options import (
     with_output,
 )
 from mpibatch.errors import UsageError
+from mpibatch.exiting import end_process
 from mpibatch.reporting.console import Console
 
 if TYPE_CHECKING:
@@ -144,8 +145,8 @@ def cancel(run_dir: Path) -> None:
     ask(PipelineDirectory(run_dir.absolute()))
 
 
-def run_job(make_context: "Callable[[Notify], RunContext]", ranks: int | None, restarts: int, mode: str) -> int:
-    """As a rank where a launcher has started this process; else starts the ranks."""
+def run_job(make_context: "Callable[[Notify], RunContext]", ranks: int | None, restarts: int, mode: str) -> NoReturn:
+    """As a rank where a launcher has started this process; else starts the ranks. Ends the process."""
     from mpibatch.cluster.environment import detect_launcher
 
     launcher = detect_launcher(os.environ)
@@ -154,9 +155,10 @@ def run_job(make_context: "Callable[[Notify], RunContext]", ranks: int | None, r
         from mpibatch.reporting.progress import Progress, ProgressMode
 
         with Progress(ProgressMode(mode), sys.stdout) as progress:
-            return start_ranks(
+            status = start_ranks(
                 lambda: progress.follow(make_context(progress.notify)), ranks, restarts, os.environ, progress.notify
             )
+        end_process(status)
     from mpibatch.liveness import timers
     from mpibatch.liveness.deadman import DeadmanSwitch
 
@@ -174,4 +176,4 @@ def run_job(make_context: "Callable[[Notify], RunContext]", ranks: int | None, r
             notify(f"warning: {line}")
         return context
 
-    return run_rank(make_and_warn, os.environ, deadman)
+    end_process(run_rank(make_and_warn, os.environ, deadman))

@@ -13,5 +13,5 @@ ROOT = str(Path(__file__).parents[2])
 
 def helper_command(module: str) -> list[str]:
     """The command that runs `main(arguments)` of mpibatch.liveness.<module>; its arguments are to be appended."""
-    bootstrap = f"import sys; sys.path.append(sys.argv[1]); from mpibatch.liveness.{module} import main"
-    return [sys.executable, "-I", "-S", "-c", f"{bootstrap}; main(sys.argv[2:])", ROOT]
+    bootstrap = f"import os, sys; sys.path.append(sys.argv[1]); from mpibatch.liveness.{module} import main"
+    return [sys.executable, "-I", "-S", "-c", f"{bootstrap}; main(sys.argv[2:]); os._exit(0)", ROOT]

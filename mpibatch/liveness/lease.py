@@ -14,7 +14,6 @@ them.
 import contextlib
 import json
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -42,7 +41,7 @@ class Owner:
 
     @staticmethod
     def current() -> "Owner":
-        return Owner(secrets.token_hex(8), os.uname().nodename, _boot_id(), os.getpid(), start_ticks(os.getpid()) or 0)
+        return Owner(os.urandom(8).hex(), os.uname().nodename, _boot_id(), os.getpid(), start_ticks(os.getpid()) or 0)
 
     def is_local(self) -> bool:
         """Whether it is, or was, a process of this machine since its last start."""

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from mpibatch.errors import REASON_PRINTED, ExitStatus, UsageError
+from mpibatch.exiting import end_process
 from mpibatch.liveness import timers
 from mpibatch.liveness.deadman import DeadmanSwitch
 
@@ -35,4 +36,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(main())

@@ -17,6 +17,7 @@ from mpibatch.config.schema import Job
 from mpibatch.errors import REASON_PRINTED, ExitStatus, MpibatchError, StoppedEarly
 from mpibatch.escaping import escape_controls
 from mpibatch.executor import staging
+from mpibatch.exiting import end_process
 from mpibatch.liveness import timers
 from mpibatch.liveness.deadman import DeadmanSwitch
 from mpibatch.liveness.process_tree import PR_SET_CHILD_SUBREAPER, prctl
@@ -73,9 +74,8 @@ def run_rank(make_context: ContextFactory, env: Mapping[str, str], deadman: Dead
     transport.close()
     if transport.has_failures or not can_finalize:
         # everything is durable by now, and MPI_Finalize may wait for the dead
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(REASON_PRINTED if status is ExitStatus.ERROR else status)
+        end_process(REASON_PRINTED if status is ExitStatus.ERROR else status)
+    transport.finalize()
     return status
 
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +18,7 @@ from markupsafe import Markup
 from mpibatch.files import replacing
 from mpibatch.pipelines.directory import PipelineDirectory, PipelineRecord
 from mpibatch.pipelines.status import PipelineState, StepStatus, duration, read_status, step_progress
-from mpibatch.reporting import text
+from mpibatch.reporting import assets, text
 
 RELOAD_SECONDS = 5
 _STREAMS = ("stdout", "stderr")
@@ -86,12 +85,8 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(_asset("pipeline.html.j2"))
+    return environment.from_string(assets.read("pipeline.html.j2"))
 
 
 def _style() -> Markup:
-    return Markup(_asset("report.css"))
-
-
-def _asset(name: str) -> str:
-    return (files("mpibatch.reporting") / "assets" / name).read_text(encoding="utf-8")
+    return Markup(assets.read("report.css"))

@@ -8,7 +8,6 @@ The page of a run that goes on loads itself again every RELOAD_SECONDS; so it is
 import time
 from contextlib import suppress
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from mpibatch.config.units import format_memory
 from mpibatch.errors import MpibatchError, RunDirectoryError, UsageError
 from mpibatch.files import replacing
 from mpibatch.liveness.lease import is_owned
-from mpibatch.reporting import ending, text
+from mpibatch.reporting import assets, ending, text
 from mpibatch.reporting.advice import Advice, advise
 from mpibatch.reporting.analysis import Analysis, analyse
 from mpibatch.reporting.charts import charts
@@ -183,11 +182,11 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    source = (files("mpibatch.reporting") / "assets" / "report.html.j2").read_text(encoding="utf-8")
+    source = assets.read("report.html.j2")
     return environment.from_string(source)
 
 
 @cache
 def _asset(name: str) -> Markup:
     """A file of this package, which goes into the page as it is."""
-    return Markup((files("mpibatch.reporting") / "assets" / name).read_text(encoding="utf-8"))
+    return Markup(assets.read(name))

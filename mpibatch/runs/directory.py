@@ -1,6 +1,6 @@
 """The run directory: where each file of a run is, and how a small one is replaced without ever being half there."""
 
-import secrets
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,12 +135,12 @@ def create(parent: Path) -> RunDirectory:
 
 def new_run_name() -> str:
     """`<UTC time>-<short id>`: sorts by age, and no two runs share one."""
-    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.urandom(3).hex()}"
 
 
 def update_latest(path: Path) -> None:
     """`latest` beside the run directory `path`; the run is no worse where there can be none."""
-    link = path.with_name(f".latest-{secrets.token_hex(4)}")
+    link = path.with_name(f".latest-{os.urandom(4).hex()}")
     try:
         link.symlink_to(path.name)
         link.replace(path.with_name("latest"))

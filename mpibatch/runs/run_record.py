@@ -7,7 +7,6 @@ They are in a file that only its owner can read.
 import getpass
 import os
 import platform
-import secrets
 import sys
 import time
 from collections.abc import Sequence
@@ -106,7 +105,7 @@ def _without_values(record: RunRecord, directory: RunDirectory) -> dict[str, Any
     value = asdict(record)
     config = value["job"]["config"]
     if variables := config["environment_variables"]:
-        value["environment"] = record.environment or secrets.token_hex(4)  # of two that begin at once each has its own
+        value["environment"] = record.environment or os.urandom(4).hex()  # of two that begin at once each has its own
         path = directory.environment(value["environment"])
         if not path.exists():
             write_json(path, variables, mode=0o600)

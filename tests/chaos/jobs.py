@@ -20,7 +20,7 @@ def run(mini_batch):
     time.sleep(numbers[0] % 13 / 1000)
     if numbers[0] % 101 == 0:
         time.sleep(0.3)
-    if any(number % 67 == 30 for number in numbers):
+    if any(number % 200 == 30 for number in numbers):  # each try of it is the end of an executor
         raise ValueError(f"no good: {numbers}")
     if numbers[0] % 88 == 42:
         numbers = numbers[:1]
