@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help=f"all, or some of {', '.join(CLAIMS)}")
     parser.add_argument("--quick", action="store_true", help="tiny: shows that all work, and nothing else")
     parser.add_argument("--output", type=Path, help="the folder for RESULTS.md and plots")
-    parser.add_argument("--limit", type=float, default=300.0, help="seconds of one claim [300]")
+    parser.add_argument("--limit", type=float, default=480.0, help="seconds of one claim [480]")
     options = parser.parse_args()
     if unknown := set(options.claims) - set(CLAIMS):
         parser.error(f"there is no claim {', '.join(sorted(unknown))}; there are {', '.join(CLAIMS)}")

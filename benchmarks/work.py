@@ -1,6 +1,6 @@
 """Longer mini-batches lose nothing to isolation, log and order, and a heavy tail is shared out as well as can be.
 
-    python -m benchmarks.work [--quick] [--mini-batches 600] [--sleeps 400] [--rounds 5] [--ranks 2]
+    python -m benchmarks.work [--quick] [--mini-batches 2000] [--sleeps 400] [--rounds 5] [--ranks 2]
 
 Even: mini-batches that burn 10 ms of processor time each, beside plain loops side by side (the metal) and a pool.
 Heavy tail: sleeps, log-normal, the longest 1 s, on four executors, so that cores matter little. The yardstick is list
@@ -106,4 +106,4 @@ def measure(options: argparse.Namespace) -> Measured:
 
 
 if __name__ == "__main__":
-    claim.main(__doc__, measure, {"mini-batches": Size(600, 60), "sleeps": Size(400, 40), "rounds": Size(5, 1)})
+    claim.main(__doc__, measure, {"mini-batches": Size(2000, 60), "sleeps": Size(400, 40), "rounds": Size(5, 1)})
