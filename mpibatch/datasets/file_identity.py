@@ -49,6 +49,11 @@ def pack(identity: FileIdentity | None) -> bytes:
     return _NOTHING if identity is None else _PACKED.pack(*identity)
 
 
+def are_unknown(data: bytes) -> bool:
+    """Whether nothing is known of any of these packed identities, so that there is nothing to compare."""
+    return data == _NOTHING * (len(data) // PACKED_BYTES)
+
+
 def unpack(data: bytes) -> list[FileIdentity | None]:
     return [FileIdentity(*fields) if fields[0] >= 0 else None for fields in _PACKED.iter_unpack(data)]
 

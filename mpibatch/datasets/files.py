@@ -51,14 +51,15 @@ class FileDataset:
         return self._codec.pack(files, file_identity.packed(files))
 
     def load(self, payload: bytes) -> ListBatch:
-        paths = self._codec.unpack(payload)
-        if not self._accepts_changes and file_identity.packed(paths) != self._codec.packed_identities(payload):
-            for path, identity in zip(paths, self._codec.identities(payload), strict=True):
-                try:
-                    found = os.stat(path)
-                except OSError:
-                    continue
-                file_identity.ensure_unchanged(path, identity, found)
+        paths, planned = self._codec.unpack(payload), self._codec.packed_identities(payload)
+        if self._accepts_changes or file_identity.are_unknown(planned) or file_identity.packed(paths) == planned:
+            return ListBatch(paths)
+        for path, identity in zip(paths, file_identity.unpack(planned), strict=True):
+            try:
+                found = os.stat(path)
+            except OSError:
+                continue
+            file_identity.ensure_unchanged(path, identity, found)
         return ListBatch(paths)
 
     def planned_files(self, payload: bytes) -> list[tuple[str, FileIdentity | None]]:

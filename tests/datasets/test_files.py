@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -184,6 +185,15 @@ def test_mini_batches_and_their_parts(tmp_path: Path) -> None:
     assert [item.item for item in data.failed_items(splits[2].payload, [0, 2], 3)] == [paths[20], paths[22]]
     assert [item.item for item in data.failed_items(splits[2].payload, None, 3)] == paths[20:]
     assert data.count_items(splits[2].payload) == 3
+
+
+def test_nothing_is_asked_of_files_that_were_not_there_when_planned(tmp_path: Path) -> None:
+    (tmp_path / "names").write_text(f"{tmp_path}/later\n")
+    reader = dataset(manifest=tmp_path / "names")
+    (split,) = reader.plan(map)
+    (tmp_path / "later").write_text("it has come")
+    with mock.patch("mpibatch.datasets.file_identity.os.stat", side_effect=AssertionError):
+        assert reader.load(split.payload).value == [f"{tmp_path}/later"]
 
 
 @pytest.mark.parametrize("count", [1, 7, 512, 1000, 5000])
