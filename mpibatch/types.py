@@ -57,7 +57,7 @@ class Phase(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class Split(Pickled):
     """One mini-batch as its dataset describes it.
 
     payload: where the data is, in a form that only the dataset reads; never the data itself

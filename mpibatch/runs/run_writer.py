@@ -250,6 +250,10 @@ class RunWriter:
             self._directory.group_footers.unlink(missing_ok=True)
 
 
+_REPEATED = ["cause", "rank", "tries", "items", "succeeded", "flags", "schema"]
+"""Columns of few values. Looking for such in the times, which hardly repeat, takes longer than all else."""
+
+
 def _make_columnar(path: Path, keep: bool) -> None:
     """events.bin becomes events.parquet, a column a field, the cause by name."""
     records = np.fromfile(path, dtype=ATTEMPT_DTYPE)
@@ -258,7 +262,7 @@ def _make_columnar(path: Path, keep: bool) -> None:
     columns: dict[str, pa.Array] = {name: numbers(records[name]) for name, _ in ATTEMPT_FIELDS if name != "pad"}
     columns["cause"] = pa.DictionaryArray.from_arrays(numbers(records["cause"].astype(np.int8)), causes)
     with replacing(path.with_suffix(".parquet")) as file:  # pyarrow opens no path that is not UTF-8
-        pq.write_table(pa.table(columns), file)
+        pq.write_table(pa.table(columns), file, use_dictionary=_REPEATED)
     if not keep:
         path.unlink()
 
