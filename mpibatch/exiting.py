@@ -12,8 +12,8 @@ from typing import NoReturn
 def end_process(status: int) -> NoReturn:
     """Ends this process with `status`. What was printed is out; atexit handlers and other threads are left as they are.
 
-    Not where a user's script runs in this process: its handlers are to be called. Raises OSError where what was
-    printed cannot be written.
+    Not where a user's script runs in this process, nor where MPI is to be finalized: their handlers are to be called.
+    Raises OSError where what was printed cannot be written.
     """
     sys.stdout.flush()
     sys.stderr.flush()

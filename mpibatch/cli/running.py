@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
@@ -145,8 +145,8 @@ def cancel(run_dir: Path) -> None:
     ask(PipelineDirectory(run_dir.absolute()))
 
 
-def run_job(make_context: "Callable[[Notify], RunContext]", ranks: int | None, restarts: int, mode: str) -> NoReturn:
-    """As a rank where a launcher has started this process; else starts the ranks. Ends the process."""
+def run_job(make_context: "Callable[[Notify], RunContext]", ranks: int | None, restarts: int, mode: str) -> int:
+    """As a rank where a launcher has started this process; else starts the ranks."""
     from mpibatch.cluster.environment import detect_launcher
 
     launcher = detect_launcher(os.environ)
@@ -176,4 +176,4 @@ def run_job(make_context: "Callable[[Notify], RunContext]", ranks: int | None, r
             notify(f"warning: {line}")
         return context
 
-    end_process(run_rank(make_and_warn, os.environ, deadman))
+    return run_rank(make_and_warn, os.environ, deadman)

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 from mpibatch.errors import REASON_PRINTED, ExitStatus, UsageError
-from mpibatch.exiting import end_process
 from mpibatch.liveness import timers
 from mpibatch.liveness.deadman import DeadmanSwitch
 
@@ -36,4 +35,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    end_process(main())
+    sys.exit(main())

@@ -35,7 +35,5 @@ def connect(launcher: Launcher | None, env: Mapping[str, str]) -> Transport:
         if MPI.COMM_WORLD.Get_size() == 1 and launcher.size is not None and launcher.size > 1:
             reason = singleton_mismatch(library, launcher)
     if reason is not None:
-        if MPI.Is_initialized():
-            MPI.Finalize()
         raise UsageError(reason)
     return MpiTransport(MPI.COMM_WORLD)

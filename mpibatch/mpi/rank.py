@@ -72,10 +72,10 @@ def run_rank(make_context: ContextFactory, env: Mapping[str, str], deadman: Dead
     # MPI_Finalize waits for ranks that nobody has noticed to be lost
     deadman.arm(timers.startup_timeout(transport.size, env), "startup_timeout")
     transport.close()
-    if transport.has_failures or not can_finalize:
-        # everything is durable by now, and MPI_Finalize may wait for the dead
+    if transport.has_failures or not can_finalize or launcher is None:
+        # Everything is durable by now. MPI_Finalize may wait for the dead, and a run of one rank has none. All others
+        # end as programs do: only in an exit handler MPICH tells its mpirun that the end is in order
         end_process(REASON_PRINTED if status is ExitStatus.ERROR else status)
-    transport.finalize()
     return status
 
 

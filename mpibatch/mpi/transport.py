@@ -85,10 +85,7 @@ class Transport(Protocol):
         """Whether a rank was ever lost: MPI_Finalize may then hang."""
 
     def close(self) -> None:
-        """Completes what is under way. Nothing is sent or received any more."""
-
-    def finalize(self) -> None:
-        """Ends MPI in this process, together with all others: it may wait for the dead. The last call."""
+        """Completes what is under way. The last call."""
 
 
 class LocalTransport:
@@ -120,9 +117,6 @@ class LocalTransport:
         return []
 
     def close(self) -> None:
-        pass
-
-    def finalize(self) -> None:
         pass
 
 
@@ -315,9 +309,6 @@ class MpiTransport:
                 logger.warning("messages were not taken within %g s (send_timeout)", SEND_TIMEOUT_SECONDS)
         except self._mpi.Exception:
             self._is_broken = True
-
-    def finalize(self) -> None:
-        self._mpi.Finalize()
 
     def _complete(self) -> None:
         with self._lock:

@@ -157,7 +157,7 @@ KILLED: dict[str, tuple[int, str | tuple[str, ...]]] = {  # word number of the c
     "the launcher": (2, "mpibatch"),
     "mpirun": (0, ("prterun", "mpirun")),
     "a rank": (3, "mpibatch.mpi"),
-    "a supervisor": (8, "liveness.supervisor_process"),
+    "a supervisor": (9, "liveness.supervisor_process"),
     "an executor": (4, "mpibatch.executor.main"),
 }
 

@@ -65,9 +65,6 @@ class Network:
     def close(self) -> None:
         pass
 
-    def finalize(self) -> None:
-        pass
-
 
 def planner(network: Network, solo_seconds: float = -1.0) -> ParallelMap:
     return ParallelMap(PlanningTransport(network), solo_seconds, network.clock)

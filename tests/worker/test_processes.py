@@ -243,7 +243,7 @@ def test_a_killed_rank_leaves_nothing(name: str, rank: Rank) -> None:
 
 def test_a_rank_and_its_supervisor_killed_together_leave_no_executor(rank: Rank) -> None:
     """The executor dies with its supervisor; a daemon then has nobody left who would know of it."""
-    supervisor, executor = rank.find(8, "liveness.supervisor_process"), rank.find(4, "mpibatch.executor.main")
+    supervisor, executor = rank.find(9, "liveness.supervisor_process"), rank.find(4, "mpibatch.executor.main")
     os.kill(rank.process.pid, signal.SIGSTOP)
     os.kill(supervisor, signal.SIGKILL)
     rank.process.kill()
@@ -257,7 +257,7 @@ def test_a_killed_supervisor_leaves_nothing_and_the_work_goes_on(tmp_path: Path)
     """The rank sweeps instead, daemons too; the mini-batch is charged a try, with what happened."""
     rank = Rank(tmp_path, "once")
     executor = rank.find(4, "mpibatch.executor.main")
-    os.kill(rank.find(8, "liveness.supervisor_process"), signal.SIGKILL)
+    os.kill(rank.find(9, "liveness.supervisor_process"), signal.SIGKILL)
     rank.wait(lambda: not {executor, rank.daemon} & set(marked(rank.mark)))
     attempt = rank.stdout.readline()
     assert "EXECUTOR_CRASH" in attempt
