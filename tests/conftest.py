@@ -1,15 +1,18 @@
 """Whole jobs as a user runs them: an entry script, a job file and files in a folder, and mpibatch in processes of its
 own. After each test no process of its jobs may be left."""
 
+import atexit
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -177,8 +180,18 @@ def mpirun(python: Path, ranks: int) -> list[str]:
     program = python.parent / "mpirun"
     version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     flags = ["--bind-to", "none", "--map-by", ":OVERSUBSCRIBE"] if "Open MPI" in version else []
+    if flags:
+        flags += ["--prtemca", "prte_local_tmpdir_base", tempfile.mkdtemp(dir=_scratch().name)]
     flags += ["--allow-run-as-root"] if flags and os.geteuid() == 0 else []
     return [str(program), *flags, "-n", str(ranks)]
+
+
+@cache
+def _scratch() -> "tempfile.TemporaryDirectory[str]":
+    """For folders of mpiruns: one that is killed leaves files over which the next of its process number stumbles."""
+    folder = tempfile.TemporaryDirectory(prefix="mpibatch-tests-", ignore_cleanup_errors=True)
+    atexit.register(folder.cleanup)
+    return folder
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:

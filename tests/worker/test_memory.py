@@ -15,10 +15,10 @@ MEGABYTE = 1 << 20
 
 GROW = """
 import time
-hoard = []
-while True:  # slowly: what grows faster than the monitor looks is test_cgroup.py's
-    hoard.append(b"x" * (8 << 20))
-    time.sleep(0.05)
+hoard = [b"x" * (180 << 20)]
+while True:  # slowly: what grows faster than the monitor looks, on a busy machine too, is test_cgroup.py's
+    hoard.append(b"x" * (2 << 20))
+    time.sleep(0.1)
 """
 
 SCRIPT = """
