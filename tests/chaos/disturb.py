@@ -43,7 +43,7 @@ def any_disturbance(choice: random.Random, spare: frozenset[str]) -> Disturbance
 def processes(mark: str, run: Path, started: int) -> dict[str, list[int]]:
     """Those of a job by kind; `started` is the one that was started by hand (launcher, or mpirun)."""
     found: dict[str, list[int]] = {kind: [] for kind in KINDS}
-    zero = _owner(run)
+    zero, own = _owner(run), " ".join(command(started).split())
     for pid in marked(mark):
         words = command(pid).split()
         line = " ".join(words)
@@ -57,6 +57,8 @@ def processes(mark: str, run: Path, started: int) -> dict[str, list[int]]:
             found["mpirun"].append(pid)
         elif pid == started:
             found["launcher"].append(pid)
+        elif line == own:
+            pass  # a child of the launcher before it runs a program of its own: stopping it stops the launcher
         elif "mpibatch.mpi" in words or ("mpibatch" in words and "-P" not in words):
             found["rank 0" if pid == zero else "rank"].append(pid)
         found["tree"].append(pid)
