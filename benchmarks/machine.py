@@ -47,7 +47,7 @@ def _commit() -> str:
 
 
 def _mpi() -> str:
-    return library_version(os.environ).splitlines()[0].strip() or "MPI unknown"
+    return library_version(os.environ).splitlines()[0].strip(" \0") or "MPI unknown"  # Open MPI's ends with a NUL
 
 
 def _versions() -> list[str]:

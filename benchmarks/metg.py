@@ -51,7 +51,7 @@ def turns_a_second(ranks: int) -> float:
 
 
 def grains(factor: int = 2) -> list[float]:
-    """Each a `factor` of the one before."""
+    """From COARSEST to FINEST, each `factor` times as fine as the one before."""
     return [COARSEST / factor**step for step in range(int(math.log(COARSEST / FINEST, factor)) + 1)]
 
 
